@@ -1,0 +1,62 @@
+"""Things that are made once: downloads and conversions, by content hash, atomic, under a lock.
+
+An entry is a folder that appears by one rename when it is whole, so a build that is interrupted
+leaves nothing half-used. Builders of the same entry wait for each other on a lock file that the
+kernel releases when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["build_once", "default_cache", "locked"]
+
+
+def default_cache() -> Path:
+    """Return the folder for models and conversions: `$EFFMARK_CACHE`, else the user's cache."""
+    given = os.environ.get("EFFMARK_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effmark"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a path while the block runs; wait for another holder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], what: str) -> Path:
+    """Return the folder `cache/kind/key`, made by `build(folder)` if it is not there yet.
+
+    Args:
+        cache: Root of the cache.
+        kind: What sort of thing it is, `onnx` or `gguf` say; a folder name.
+        key: Hash of everything that the content depends on: source, converter versions, options.
+        build: Fills an empty folder; whatever it raises leaves no entry behind.
+        what: What people read on stderr while it is being made.
+    """
+    entry = cache / kind / key
+    if entry.is_dir():
+        return entry
+    with locked(cache / kind / f"{key}.lock"):
+        if entry.is_dir():
+            return entry
+        print(f"effmark: preparing {what} (once)", file=sys.stderr, flush=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=cache / kind))
+        try:
+            build(partial)
+            partial.rename(entry)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return entry

@@ -1,0 +1,143 @@
+"""The one table that says what each number means: unit, direction, definition.
+
+Renderers, gates and documents read it; nobody else states a unit or a direction. Names follow
+the field's usage (TTFT, TPOT, ITL), with the unit as the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METRICS", "Direction", "Metric", "metric"]
+
+Direction = Literal["lower", "higher", "none"]
+"""Which way is better; `none` for facts that are not a merit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a number means."""
+
+    name: str
+    unit: str
+    direction: Direction
+    label: str
+    """Short heading for tables."""
+    definition: str
+    """One sentence for people: what was divided by what, between which moments."""
+
+
+def _table(*rows: Metric) -> dict[str, Metric]:
+    return {row.name: row for row in rows}
+
+
+_LATENCIES = _table(
+    Metric("ttft_s", "s", "lower", "TTFT", "request start to the first token on the host; median"),
+    Metric("tpot_s", "s", "lower", "TPOT",
+           "(last token - first token) / (tokens - 1) of a request; median"),
+    Metric("itl_s", "s", "lower", "ITL", "gap between neighbouring tokens, all requests; median"),
+    Metric("e2e_latency_s", "s", "lower", "latency", "request start to last token; median"),
+    Metric("latency_s", "s", "lower", "latency", "one batch, host to host; median"),
+)  # fmt: skip
+
+
+def _percentiles(base: Metric) -> list[Metric]:
+    stem = base.name.removesuffix("_s")
+    return [
+        Metric(f"{stem}_p{p}_s", "s", "lower", f"{base.label} p{p}",
+               f"{p}th percentile of: {base.definition.removesuffix('; median')}")
+        for p in (90, 95, 99)
+    ]  # fmt: skip
+
+
+METRICS: dict[str, Metric] = {
+    **_LATENCIES,
+    **_table(*(p for base in _LATENCIES.values() for p in _percentiles(base))),
+    **_table(
+        # throughput
+        Metric("output_token_throughput", "token/s", "higher", "output tok/s",
+               "tokens generated / time from request start to last token, all sequences"),
+        Metric("decode_token_throughput", "token/s", "higher", "decode tok/s",
+               "tokens after the first / time from first to last token, all sequences"),
+        Metric("prefill_token_throughput", "token/s", "higher", "prefill tok/s",
+               "prompt tokens / time to first token, all sequences"),
+        Metric("image_throughput", "image/s", "higher", "images/s", "images / batch time"),
+        # cold
+        Metric("import_s", "s", "lower", "import", "importing the runtime in a fresh process"),
+        Metric("load_s", "s", "lower", "load", "model file to ready for the first request"),
+        Metric("compile_s", "s", "lower", "compile", "time spent compiling before steady state"),
+        Metric("first_inference_s", "s", "lower", "first run",
+               "the first request after loading, start to end"),
+        # memory and size
+        Metric("peak_memory_b", "B", "lower", "peak memory",
+               "largest resident set of the process tree while this workload ran"),
+        Metric("load_memory_b", "B", "lower", "load memory",
+               "largest resident set of the process tree while the model was loaded"),
+        Metric("device_memory_b", "B", "lower", "device memory",
+               "largest allocation on the accelerator while this workload ran"),
+        Metric("model_size_b", "B", "lower", "model size", "bytes of all weights, tied ones once"),
+        Metric("effective_bits", "bit", "lower", "bits/weight",
+               "8 x weight bytes / parameters, scales and zero points included, tied ones once"),
+        Metric("kv_bytes_per_token", "B", "lower", "KV/token", "KV cache bytes per token"),
+        Metric("compression_ratio", "ratio", "higher", "compression",
+               "weight bytes of the baseline / weight bytes"),
+        # work
+        Metric("cpu_s_per_output_token", "s", "lower", "CPU s/token",
+               "user and system CPU time of the process / tokens generated"),
+        Metric("cpu_s_per_image", "s", "lower", "CPU s/image",
+               "user and system CPU time of the process / images"),
+        Metric("instructions_per_output_token", "instruction/token", "lower", "instr/token",
+               "user-mode instructions of all threads of the process / tokens generated"),
+        Metric("instructions_per_image", "count", "lower", "instr/image",
+               "user-mode instructions of all threads of the process / images"),
+        Metric("flops_per_token", "FLOP/token", "none", "FLOPs/token",
+               "2 FLOPs per multiply-add, decode of one token; computed, not measured"),
+        Metric("mbu", "ratio", "higher", "MBU",
+               "bytes that decode must read per second / memory bandwidth measured here"),
+        Metric("mfu", "ratio", "higher", "MFU",
+               "FLOPs of the model per second / FLOP/s measured here"),
+        # energy
+        Metric("energy_j_per_output_token", "J/token", "lower", "J/token",
+               "energy of the window / tokens generated in it, gross of idle"),
+        Metric("energy_j_per_input_token", "J/token", "lower", "J/input token",
+               "energy of the window / prompt tokens processed in it, gross of idle"),
+        Metric("energy_j_per_request", "J/request", "lower", "J/request",
+               "energy of the window / requests completed in it, gross of idle"),
+        Metric("energy_j_per_image", "J/image", "lower", "J/image",
+               "energy of the window / images in it, gross of idle"),
+        Metric("net_energy_j_per_output_token", "J/token", "lower", "net J/token",
+               "as J/token, net of the idle baseline"),
+        Metric("tokens_per_j", "token/J", "higher", "tokens/J", "1 / (J/token)"),
+        Metric("mean_power_w", "W", "lower", "mean power", "energy of the window / its length"),
+        Metric("energy_delay_product", "J·s/token", "lower", "EDP",
+               "J/token x seconds/token of the same window"),
+        # quality
+        Metric("accuracy", "ratio", "higher", "accuracy",
+               "share of items answered right, all tasks pooled"),
+        Metric("bits_per_byte", "bit/B", "lower", "bits/byte",
+               "negative log2-likelihood of held-out text / its UTF-8 bytes"),
+        Metric("perplexity", "ratio", "lower", "perplexity",
+               "exp(mean negative log-likelihood per token); compares only within a tokenizer"),
+        Metric("kl_divergence", "nat", "lower", "KL",
+               "mean KL(fp32 reference || this model) over positions of held-out text"),
+        Metric("top1_agreement", "ratio", "higher", "top-1 agree",
+               "share of positions whose most likely token equals the fp32 reference's"),
+        Metric("information_capacity", "ratio", "higher", "info capacity",
+               "(text bits - NLL bits) per token / log2(decode FLOPs per token), bias 0"),
+        Metric("quality_retention", "ratio", "higher", "quality kept",
+               "baseline bits per byte / bits per byte (accuracy / baseline accuracy where no text)"),
+        # joined
+        Metric("speedup", "ratio", "higher", "speed-up",
+               "baseline time per unit of work / time per unit of work"),
+        Metric("accuracy_per_j", "1/J", "higher", "accuracy/J",
+               "accuracy / energy of a token, from the same model process"),
+        Metric("harness_overhead_s", "s", "none", "overhead",
+               "cost of one time stamp on the null adapter; reported, never subtracted"),
+    ),
+}  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+    """Return what a metric means; an unknown name is a bug and raises KeyError."""
+    return METRICS[name]

@@ -1,0 +1,256 @@
+"""What came out of one cell: frozen, self-sufficient, raw.
+
+A record alone is enough to compute every score again and to run the cell again. It holds raw
+samples in order; a percentile, J/token or a speed-up is a function applied when reading.
+
+Schema history, newest first:
+
+* 1 (2026-11-22): first version.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from effmark.schema import Frozen
+from effmark.spec import Cell
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Advice",
+    "Block",
+    "EnergyReading",
+    "Environment",
+    "Measured",
+    "Measurement",
+    "Missing",
+    "ModelFacts",
+    "Outcome",
+    "Reason",
+    "Record",
+    "StopVerdict",
+    "SuiteRef",
+    "Validity",
+]
+
+SCHEMA_VERSION = 1
+
+Reason = Literal[
+    "not_supported",
+    "not_permitted",
+    "not_present",
+    "not_applicable",
+    "too_few_samples",
+    "undefined",
+    "rejected",
+    "failed",
+]
+"""Why a number is missing: the one closed list."""
+
+Outcome = Literal["ok", "oom", "crash", "timeout", "unsupported", "failed_setup", "skipped"]
+"""How a cell ended; every one of them is a result."""
+
+Validity = Literal["valid", "suspect", "invalid"]
+
+
+class Measured(Frozen):
+    """A number that was measured: raw samples and how they become one value."""
+
+    kind: Literal["measured"] = "measured"
+    metric: str
+    """Name in the table of metrics."""
+    unit: str
+    samples: tuple[float, ...] = Field(min_length=1)
+    """Raw values in the order of measurement, unrounded; numerators where `weights` is given."""
+    weights: tuple[float, ...] | None = None
+    """Denominators (bytes, tokens …) of the samples; the value is then a ratio of sums."""
+    estimator: Literal["median", "mean", "ratio", "max"] = "median"
+    """How the samples become the value: `ratio` is sum(samples) / sum(weights)."""
+    source: str
+    """Where it comes from: `clock`, `proc`, `analytic`, `lm_eval`, `logits`, a probe's name …"""
+    group: tuple[str, ...] | None = None
+    """What each sample belongs to (a task, a document), where that matters."""
+
+
+class Missing(Frozen):
+    """A number that is not there, and why."""
+
+    kind: Literal["missing"] = "missing"
+    metric: str
+    reason: Reason
+    detail: str
+    """What was tried and the one thing that would change it."""
+
+
+Measurement = Annotated[Measured | Missing, Field(discriminator="kind")]
+
+
+class EnergyReading(Frozen):
+    """The energy of one window, with its provenance and error bounds."""
+
+    joules: float = Field(ge=0)
+    """Gross energy of the window."""
+    net_joules: float | None = None
+    """Gross less the measured idle power x window; None where no baseline was taken."""
+    idle_w: float | None = None
+    """Mean power of the idle baseline."""
+    source: Literal["hw_counter", "hw_power_integrated", "external_meter", "model_estimate"]
+    scope: str
+    """`gpu_board`, `package`, `dram`, `psys`, `wall`, `machine`, `rail:NAME` …"""
+    probe: str
+    device_id: str
+    start_s: float
+    """Start of the window on the record's clock (the clock of the blocks)."""
+    end_s: float
+    updates_count: int | None = None
+    update_period_s: float | None = None
+    max_gap_s: float | None = None
+    err_window_rel: float | None = None
+    """Bound on the relative error of the window itself."""
+    err_sys_rel: float | None = None
+    """Relative error of the sensor or the model."""
+    cross_check_rel: float | None = None
+    """Counter against integrated power: (counter - integral) / integral."""
+    units: dict[str, float] = {}
+    """Work done inside the window by interpolation: output_tokens, input_tokens, images …"""
+    reasons: tuple[str, ...] = ()
+
+
+class Block(Frozen):
+    """One timed request or batch, with the moments at which the host got its results."""
+
+    start_s: float
+    """Start on the monotonic clock, relative to the first block of the record."""
+    end_s: float
+    steps_s: tuple[float, ...]
+    """When each step's results were on the host, relative to `start_s`; one token per sequence."""
+    sequences: int = 1
+    """Sequences (or images) that ran together in this block."""
+    cpu_s: float | None = None
+    """User and system CPU time of the process during the block."""
+    instructions: int | None = None
+    """User-mode instructions of all threads of the process during the block."""
+    cycles: int | None = None
+
+
+class Advice(Frozen):
+    """A finding about the trustworthiness of a record, with its remedy."""
+
+    code: str
+    """Stable short name: `noisy_host`, `not_steady`, `estimate_only` …"""
+    severity: Literal["info", "suspect", "invalid"]
+    message: str
+    remedy: str
+
+
+class StopVerdict(Frozen):
+    """Why measuring ended, and when the steady state began."""
+
+    rule: Literal["precision", "budget", "count", "none"]
+    """`precision`: the wanted half-width was reached; `budget`: time was up; `count`: fixed."""
+    rel_half_width: float | None = None
+    """Relative half-width of the interval of the median when measuring ended."""
+    confidence: float = 0.95
+    steady: Literal["reached", "never_reached", "not_applicable"] = "not_applicable"
+
+
+class ModelFacts(Frozen):
+    """What an adapter knows about the model that it loaded."""
+
+    parameters: int = Field(gt=0)
+    """Number of weights, tied ones once."""
+    weights_b: int = Field(gt=0)
+    """Bytes of all weights as the runtime holds them, scales included, tied ones once."""
+    file_b: int = Field(gt=0)
+    """Bytes on disk of what the runtime loads."""
+    effective_bits: float = Field(gt=0)
+    """8 x weights_b / parameters."""
+    kernel: Literal["native", "emulated"]
+    """`emulated`: low-bit weights are expanded before the arithmetic; no claim on speed."""
+    weights: Literal["trained", "random"]
+    weights_source: str
+    """Where the full-precision weights come from, `bf16` or for example `dequantised Q4_1`."""
+    kv_bytes_per_token: int | None = None
+    flops_per_unit: float | None = None
+    """FLOPs per decoded token (empty context) or per image; 2 per multiply-add."""
+    context_tokens: int | None = None
+    """Longest context in tokens."""
+    config: dict[str, int | float | str | bool | None] = {}
+    """The architecture in the keys of a Hugging Face config.json."""
+    quantisation: dict[str, int | float | str | bool | None] = {}
+    """Bits of matrices, embedding and head, group size, symmetry, activations."""
+    runtime: dict[str, int | float | str | bool | None] = {}
+    """Version, threads, execution provider, kernel names of the runtime."""
+
+
+class Environment(Frozen):
+    """The machine and the software that a record comes from."""
+
+    host: str
+    system: str
+    cpu: str
+    cores_count: int
+    memory_b: int
+    accelerators: tuple[str, ...] = ()
+    python: str
+    packages: dict[str, str] = {}
+    git_revision: str | None = None
+    git_dirty: bool | None = None
+    variables: dict[str, str] = {}
+    """Environment variables that the worker set for itself."""
+    state: dict[str, str | int | float | bool] = {}
+    """Governor, turbo, PSI, steal, affinity … as read around the window."""
+    unknown: dict[str, str] = {}
+    """State that could not be read, with the reason."""
+
+    @property
+    def device_class(self) -> str:
+        """Return what must be equal for timings to compare: CPU, cores, accelerators."""
+        return " + ".join((f"{self.cpu} x{self.cores_count}", *self.accelerators))
+
+
+class SuiteRef(Frozen):
+    """Which suite asked for a cell."""
+
+    name: str
+    version: int
+    sha256: str
+    profile: str
+
+
+class Record(Frozen):
+    """The outcome of one cell."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    """Unique name of this line."""
+    run_id: str
+    process_id: str
+    """Same for all cells that one worker process measured."""
+    created: str
+    """Wall-clock time (UTC, ISO 8601) at which the cell ended; orders nothing."""
+    suite: SuiteRef
+    cell: Cell
+    outcome: Outcome
+    detail: str = ""
+    """For outcomes other than ok: what happened, in one sentence."""
+    validity: Validity = "valid"
+    advice: tuple[Advice, ...] = ()
+    facts: ModelFacts | None = None
+    environment: Environment | None = None
+    measurements: tuple[Measurement, ...] = ()
+    energy: tuple[EnergyReading, ...] = ()
+    energy_missing: tuple[Missing, ...] = ()
+    warmup_blocks: tuple[Block, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    stop: StopVerdict = StopVerdict(rule="none")
+    notes: dict[str, str] = {}
+    """Text that explains numbers: task versions, the reference of KL, honesty notes."""
+    command: str = ""
+    """The command that repeats this cell."""
+
+    def measurement(self, name: str) -> Measured | Missing | None:
+        """Return the measurement of a metric, if this record has one."""
+        return next((m for m in self.measurements if m.metric == name), None)

@@ -1,0 +1,319 @@
+"""What was asked: suites, models, workloads, cells. Parsed once, then frozen; nothing in it is code.
+
+A suite is YAML. Lists inside a workload are sweeps: `decode: {prompt_tokens: [32, 256]}` is two
+workloads. Every profile may replace top-level keys of the suite, whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from effmark.schema import Frozen, content_hash
+
+__all__ = [
+    "Budget",
+    "Cell",
+    "CellGroup",
+    "Decode",
+    "Infer",
+    "Labels",
+    "Limits",
+    "ModelRef",
+    "OptionValue",
+    "Precision",
+    "Prefill",
+    "Quality",
+    "Suite",
+    "Tasks",
+    "Text",
+    "Workload",
+]
+
+OptionValue = bool | int | float | str
+Count = Annotated[int, Field(gt=0)]
+
+
+class ModelRef(Frozen):
+    """A model that was found, with what identifies it."""
+
+    name: str
+    """How the user called it: `default`, `effmark-1m`, a folder, a file, a hub id."""
+    task: Literal["lm", "classifier", "synthetic"]
+    kind: Literal["gguf", "hf", "digits", "synthetic"]
+    """`gguf`: one file; `hf`: a Hugging Face folder; `digits`: trained here in seconds."""
+    path: Path | None = None
+    sha256: str
+    """Hash of the source: of the file, or of the sorted hashes of the folder's files."""
+    weights_source: str = "as given"
+    """What the full-precision weights really are; `dequantised Q4_1` carries no quality claim."""
+
+
+class Decode(Frozen):
+    """Continue prompts: latency, inter-token gaps, throughput."""
+
+    kind: Literal["decode"] = "decode"
+    prompt_tokens: Count
+    new_tokens: Count
+    batch: Count = 1
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"decode p{self.prompt_tokens} n{self.new_tokens} b{self.batch}"
+
+
+class Prefill(Frozen):
+    """Read a prompt and give one token: time to first token, prompt throughput."""
+
+    kind: Literal["prefill"] = "prefill"
+    prompt_tokens: Count
+    batch: Count = 1
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"prefill p{self.prompt_tokens} b{self.batch}"
+
+
+class Infer(Frozen):
+    """Map a batch of inputs to outputs: latency, throughput."""
+
+    kind: Literal["infer"] = "infer"
+    batch: Count = 1
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"infer b{self.batch}"
+
+
+class Text(Frozen):
+    """Score held-out text: bits per byte, KL and top-1 agreement with the reference."""
+
+    kind: Literal["text"] = "text"
+    name: str
+    """A text that the installed suites bring, or the path of a UTF-8 file."""
+    tokens: Count
+    """At most this many tokens, from the start of the text."""
+    context_tokens: Count = 256
+    """Length of the windows into which the text is cut."""
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"text {Path(self.name).stem} t{self.tokens}"
+
+
+class Tasks(Frozen):
+    """Accuracy by lm-eval."""
+
+    kind: Literal["tasks"] = "tasks"
+    name: str
+    """A task or group that lm-eval knows, one that the installed suites bring, or a YAML path."""
+    limit: Count | None = None
+    """At most this many items per task; None for all."""
+    fewshot: int = Field(default=0, ge=0)
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"tasks {Path(self.name).stem}" + (f" l{self.limit}" if self.limit else "")
+
+
+class Labels(Frozen):
+    """Accuracy of a classifier on held-out labelled inputs."""
+
+    kind: Literal["labels"] = "labels"
+    name: Literal["digits"] = "digits"
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"labels {self.name}"
+
+
+Workload = Annotated[Decode | Prefill | Infer | Text | Tasks | Labels, Field(discriminator="kind")]
+_KINDS: dict[str, type[Frozen]] = {
+    "decode": Decode,
+    "prefill": Prefill,
+    "infer": Infer,
+    "text": Text,
+    "tasks": Tasks,
+    "labels": Labels,
+}
+
+
+class CellGroup(Frozen):
+    """An adapter with the precisions and options to run it at."""
+
+    adapter: str
+    precision: tuple[str, ...] = Field(min_length=1)
+    device: str = "cpu"
+    options: dict[str, OptionValue] = {}
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class Baseline(Frozen):
+    """What speed-up, compression and retention are relative to."""
+
+    adapter: str
+    precision: str
+
+
+class Precision(Frozen):
+    """When the samples are enough."""
+
+    rel_half_width: float = Field(default=0.02, gt=0, lt=1)
+    """Wanted half-width of the interval, relative to the value."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class Budget(Frozen):
+    """How long measuring may take; the budget comes first, precision second."""
+
+    process_s: float | None = Field(default=None, gt=0)
+    """Seconds of measuring per worker process, shared by its workloads; None: no budget."""
+    min_blocks: Count = 5
+    """Blocks that are measured even when the budget is used up."""
+    max_blocks: Count = 1000
+
+
+class Limits(Frozen):
+    """After which a cell counts as hung or as too large."""
+
+    prepare_s: float = Field(default=1800, gt=0)
+    load_s: float = Field(default=600, gt=0)
+    cell_s: float = Field(default=900, gt=0)
+    memory_b: Count | None = None
+    """Address-space-free limit on resident memory of a worker; None: what the machine has."""
+
+
+class Quality(Frozen):
+    """What quality is measured by."""
+
+    text: tuple[Text, ...] = ()
+    tasks: tuple[Tasks, ...] = ()
+    labels: tuple[Labels, ...] = ()
+
+
+class Suite(Frozen):
+    """Which models, adapters, precisions and workloads, and why."""
+
+    suite: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: Count
+    """Rises whenever old and new results stop being comparable."""
+    why: str = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1)
+    cells: tuple[CellGroup, ...] = Field(min_length=1)
+    workloads: tuple[Workload, ...] = ()
+    quality: Quality = Quality()
+    workloads_for: dict[str, tuple[Literal["workloads", "text", "tasks", "labels"], ...]] = {}
+    """For a model of the list: which of the workloads and quality parts it runs; default all."""
+    baseline: Baseline | None = None
+    precision: Precision = Precision()
+    budget: Budget = Budget()
+    limits: Limits = Limits()
+    threads: Count | None = None
+    """Threads per worker; None: one per physical core that this process may use."""
+    allow: tuple[str, ...] = ("ok", "unsupported", "failed_setup", "skipped")
+    """Outcomes with which the run still ends with exit code 0."""
+    profile: str = "default"
+
+    @field_validator("workloads", mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return tuple(itertools.chain.from_iterable(_sweep(entry) for entry in value))
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Suite:
+        for name in self.workloads_for:
+            if name not in self.models:
+                raise ValueError(f"workloads_for names {name!r}, which is not in models")
+        if not self.workloads and not any(
+            (self.quality.text, self.quality.tasks, self.quality.labels)
+        ):
+            raise ValueError("nothing to measure: give workloads or quality")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash of everything that was asked for."""
+        return content_hash(self.model_dump(mode="json"))
+
+    def workloads_of(self, model: str) -> Iterator[Workload]:
+        """Yield what a model of this suite runs: quality last, so that cost comes first."""
+        parts = self.workloads_for.get(model, ("workloads", "text", "tasks", "labels"))
+        if "workloads" in parts:
+            yield from self.workloads
+        if "text" in parts:
+            yield from self.quality.text
+        if "tasks" in parts:
+            yield from self.quality.tasks
+        if "labels" in parts:
+            yield from self.quality.labels
+
+
+def _sweep(entry: Any) -> Iterator[Any]:
+    """Yield the workloads of one YAML entry, `{decode: {batch: [1, 4]}}` two of them."""
+    if isinstance(entry, Frozen) or not isinstance(entry, dict) or "kind" in entry:
+        yield entry
+        return
+    if len(entry) != 1:
+        raise ValueError(f"a workload is one key with its settings, got {sorted(entry)}")
+    kind, settings = next(iter(entry.items()))
+    if kind not in _KINDS:
+        raise ValueError(f"unknown workload {kind!r}; known: {', '.join(_KINDS)}")
+    settings = settings or {}
+    if not isinstance(settings, dict):
+        raise ValueError(f"workload {kind!r} needs settings, got {settings!r}")
+    names = list(settings)
+    values = [v if isinstance(v, list | tuple) else [v] for v in settings.values()]
+    for combination in itertools.product(*values):
+        yield {"kind": kind, **dict(zip(names, combination, strict=True))}
+
+
+class Cell(Frozen):
+    """One point of a suite; its key is the hash of its content."""
+
+    model: ModelRef
+    adapter: str
+    adapter_version: str = ""
+    """Distribution and version that the adapter comes from."""
+    precision: str
+    device: str
+    threads: int
+    options: dict[str, OptionValue] = {}
+    workload: Workload
+    suite_sha256: str
+    repetition: int = 0
+
+    @property
+    def key(self) -> str:
+        """Return what identifies this cell in the journal; not its time, host or attempt."""
+        body = self.model_dump(mode="json")
+        body["model"].pop("path")
+        return content_hash(body)
+
+    @property
+    def process(self) -> tuple[str, str, str, str, str, int]:
+        """Return what cells must share to run in one worker process."""
+        options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
+        return (
+            self.model.name,
+            self.adapter,
+            self.precision,
+            self.device,
+            options,
+            self.repetition,
+        )

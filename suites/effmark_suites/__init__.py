@@ -1,0 +1,1 @@
+"""Built-in suites, models, texts and tasks: data only."""
