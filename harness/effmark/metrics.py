@@ -126,7 +126,7 @@ METRICS: dict[str, Metric] = {
         Metric("information_capacity", "ratio", "higher", "info capacity",
                "(text bits - NLL bits) per token / log2(decode FLOPs per token), bias 0"),
         Metric("quality_retention", "ratio", "higher", "quality kept",
-               "baseline bits per byte / bits per byte (accuracy / baseline accuracy where no text)"),
+               "baseline bits per byte / bits per byte; of accuracies where there is no text"),
         # joined
         Metric("speedup", "ratio", "higher", "speed-up",
                "baseline time per unit of work / time per unit of work"),

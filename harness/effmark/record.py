@@ -66,8 +66,8 @@ class Measured(Frozen):
     """Raw values in the order of measurement, unrounded; numerators where `weights` is given."""
     weights: tuple[float, ...] | None = None
     """Denominators (bytes, tokens …) of the samples; the value is then a ratio of sums."""
-    estimator: Literal["median", "mean", "ratio", "max"] = "median"
-    """How the samples become the value: `ratio` is sum(samples) / sum(weights)."""
+    estimator: Literal["median", "mean", "ratio", "exp_ratio", "max"] = "median"
+    """How samples become the value: `ratio` is sum(samples) / sum(weights), `exp_ratio` its exp."""
     source: str
     """Where it comes from: `clock`, `proc`, `analytic`, `lm_eval`, `logits`, a probe's name …"""
     group: tuple[str, ...] | None = None
@@ -250,6 +250,8 @@ class Record(Frozen):
     """Text that explains numbers: task versions, the reference of KL, honesty notes."""
     command: str = ""
     """The command that repeats this cell."""
+    elapsed_s: float | None = None
+    """Wall time that the cell took in all, warm-up and quality included."""
 
     def measurement(self, name: str) -> Measured | Missing | None:
         """Return the measurement of a metric, if this record has one."""

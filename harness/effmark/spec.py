@@ -1,4 +1,4 @@
-"""What was asked: suites, models, workloads, cells. Parsed once, then frozen; nothing in it is code.
+"""What was asked: suites, models, workloads, cells; parsed once, then frozen, and never code.
 
 A suite is YAML. Lists inside a workload are sweeps: `decode: {prompt_tokens: [32, 256]}` is two
 workloads. Every profile may replace top-level keys of the suite, whole.

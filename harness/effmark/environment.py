@@ -1,0 +1,116 @@
+"""What machine and software a record comes from, read without any framework."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+
+import psutil
+
+from effmark.record import Environment
+
+__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads"]
+
+WORKER_VARIABLES = {
+    # no telemetry and no network from inside a measurement
+    "ORT_DISABLE_TELEMETRY": "1",
+    "NNCF_CI": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_EVALUATE_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # spinning barriers collapse where cores are shared
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONHASHSEED": "0",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Set by every worker before its first import; part of every record."""
+
+_PACKAGES = (
+    "accelerate", "codecarbon", "datasets", "effmark", "gguf", "llama-cpp-python", "lm-eval",
+    "nncf", "numpy", "nvidia-ml-py", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino",
+    "scikit-learn", "tokenizers", "torch", "torchao", "transformers", "xllamacpp",
+)  # fmt: skip
+"""Distributions whose version can change a number."""
+
+
+def default_threads() -> int:
+    """Return the number of physical cores that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    physical = psutil.cpu_count(logical=False) or usable or 1
+    return max(1, min(usable or 1, physical))
+
+
+def capture_environment(variables: dict[str, str]) -> Environment:
+    """Return the facts of this machine and this interpreter's packages."""
+    revision, dirty = _git()
+    return Environment(
+        host=socket.gethostname(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu=_cpu_name(),
+        cores_count=default_threads(),
+        memory_b=psutil.virtual_memory().total,
+        accelerators=_accelerators(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        packages=_packages(),
+        git_revision=revision,
+        git_dirty=dirty,
+        variables=variables,
+    )
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        match = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        if match:
+            return match[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _accelerators() -> tuple[str, ...]:
+    """Return the NVIDIA devices that the kernel driver lists, without loading a framework."""
+    names = []
+    for info in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        match = re.search(r"^Model:\s*(.+)$", info.read_text(), re.MULTILINE)
+        names.append(match[1].strip() if match else "NVIDIA GPU")
+    return tuple(names)
+
+
+def _packages() -> dict[str, str]:
+    wanted = set(_PACKAGES)
+    found = {}
+    for distribution in distributions():
+        name = (distribution.metadata["Name"] or "").lower()
+        if name in wanted:
+            found[name] = distribution.version
+    return dict(sorted(found.items()))
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Return revision and dirtiness of the checkout that effmark runs from, if it is one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None, None
+    revision = _run_git(root, "rev-parse", "HEAD")
+    status = _run_git(root, "status", "--porcelain", "--untracked-files=no")
+    return (revision or None), (bool(status) if status is not None else None)
+
+
+def _run_git(root: Path, *arguments: str) -> str | None:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() if done.returncode == 0 else None

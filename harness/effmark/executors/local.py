@@ -1,0 +1,150 @@
+"""One worker process on this machine: started, spoken to, limited, buried.
+
+The parent blocks in the kernel while a cell measures and wakes once a second to look at the
+clock and at the memory of the worker; it never polls for results. A worker that dies is read from
+its exit status: -9 counts as out of memory only when the kernel's own counter of such kills rose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from effmark.channel import Channel
+from effmark.environment import WORKER_VARIABLES
+from effmark.record import Outcome
+
+__all__ = ["LocalWorker", "WorkerDied"]
+
+_LOOK_S = 1.0
+"""How often the waiting parent looks at limits; about 0.1 ms of CPU each."""
+_STDERR_B = 4096
+
+
+@dataclass
+class WorkerDied(Exception):
+    """A worker ended without an answer; `outcome` and `detail` say how."""
+
+    outcome: Outcome
+    detail: str
+
+
+class LocalWorker:
+    """A worker process in its own session, with limits."""
+
+    def __init__(self, variables: dict[str, str], memory_b: int) -> None:
+        self.variables = {**WORKER_VARIABLES, **variables}
+        self._memory_b = memory_b
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        ours, theirs = Pipe()
+        self._oom_kills = _oom_kills()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "effmark.worker", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, **self.variables},
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        self._channel = Channel(ours)
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def ask(
+        self, op: str, limit_s: float, progress: Callable[[str], None], **body: Any
+    ) -> dict[str, Any]:
+        """Send a message and return its answer.
+
+        Raises:
+            WorkerDied: it crashed, hung past `limit_s`, or outgrew its memory.
+        """
+        deadline = time.monotonic() + limit_s
+        try:
+            self._channel.send(op, **body)
+            while True:
+                self._wait(deadline, limit_s, op)
+                answer = self._channel.receive()
+                if answer["op"] != "progress":
+                    return answer
+                progress(answer["text"])
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise self._autopsy() from None
+
+    def close(self) -> None:
+        """Ask the worker to end, then make sure that nothing of its session is left."""
+        try:
+            self._channel.send("close")
+            self._process.wait(timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # it is gone or deaf: killed below
+        self._kill()
+
+    def _wait(self, deadline: float, limit_s: float, op: str) -> None:
+        """Return when there is something to read; enforce the limits meanwhile."""
+        while not wait([self._channel.connection], timeout=_LOOK_S):
+            used = _tree_memory(self._process.pid)
+            if used > self._memory_b:
+                self._kill()
+                raise WorkerDied("oom", f"{op}: {used} B resident, the limit is {self._memory_b} B")
+            if time.monotonic() > deadline:
+                self._kill()
+                raise WorkerDied("timeout", f"{op}: no answer within {limit_s:.0f} s")
+            if wait([self._pidfd], timeout=0) and not self._channel.connection.poll():
+                raise self._autopsy()
+
+    def _kill(self) -> None:
+        """Kill the whole session of the worker and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._channel.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self._log.close()
+
+    def _autopsy(self) -> WorkerDied:
+        """Return how the worker ended, with the last it said."""
+        code = self._process.wait()
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - _STDERR_B))
+        said = self._log.read().decode(errors="replace").strip()
+        last = said.splitlines()[-1] if said else "it said nothing"
+        self._kill()
+        if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
+            return WorkerDied("oom", f"killed by the kernel for want of memory; {last}")
+        if code < 0:
+            return WorkerDied("crash", f"{signal.Signals(-code).name}; {last}")
+        return WorkerDied("crash", f"exit status {code} without a result; {last}")
+
+
+def _oom_kills() -> int:
+    """Return how many processes the kernel has killed for want of memory since boot."""
+    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+        if path.is_file():
+            for line in path.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
+
+
+def _tree_memory(pid: int) -> int:
+    """Return the resident bytes of a process and its children; 0 when it is gone."""
+    try:
+        root = psutil.Process(pid)
+        return sum(int(p.memory_info().rss) for p in (root, *root.children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,226 @@
+"""From a suite to cells: what would run, in which process, in which order, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from effmark.environment import default_threads
+from effmark.errors import PrerequisiteError, SpecError
+from effmark.models import resolve_model
+from effmark.record import Record
+from effmark.registry import adapter_class, adapter_version, nearest
+from effmark.spec import Cell, CellGroup, Decode, ModelRef, Prefill, Suite, Text
+
+__all__ = ["Plan", "ProcessPlan", "make_plan"]
+
+_LOAD_GUESS_S = 8.0
+"""Start, imports and load of a worker before there is any record of it."""
+_QUALITY_GUESS_S = 10.0
+_UNBUDGETED_GUESS_S = 30.0
+
+
+@dataclass(frozen=True)
+class ProcessPlan:
+    """The cells that one worker process measures in turn."""
+
+    cells: tuple[Cell, ...]
+    is_reference: bool
+    """Whether its log-probabilities are the reference of the quality numbers."""
+    estimate_s: float
+    basis: str
+    """`own records` or `guess`."""
+    memory_b: int | None
+    """Estimated resident memory; None where nothing is known."""
+    problem: str = ""
+    """Why it cannot run here; recorded as the outcome `failed_setup` or `unsupported`."""
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        cell = self.cells[0]
+        options = "".join(f" {k}={v}" for k, v in sorted(cell.options.items()))
+        return f"{cell.model.name} · {cell.adapter} {cell.precision}{options}"
+
+    @property
+    def context_tokens(self) -> int:
+        """Return the longest request in tokens that will come."""
+        return max((_tokens(cell) for cell in self.cells), default=1) + 1
+
+    @property
+    def batch(self) -> int:
+        """Return the most sequences that will run together."""
+        return max((getattr(cell.workload, "batch", 1) for cell in self.cells), default=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All processes of a run, in order."""
+
+    suite: Suite
+    processes: tuple[ProcessPlan, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Return all cells, in order."""
+        return tuple(cell for process in self.processes for cell in process.cells)
+
+    @property
+    def estimate_s(self) -> float:
+        """Return the estimated length of the run, conversions aside."""
+        return sum(process.estimate_s for process in self.processes)
+
+
+def make_plan(
+    suite: Suite,
+    cache: Path,
+    *,
+    models: Sequence[str] = (),
+    only: Sequence[str] = (),
+    records: Sequence[Record] = (),
+    repetitions: int = 1,
+) -> Plan:
+    """Return what a suite asks for, baseline first for each model.
+
+    Args:
+        suite: The suite.
+        cache: Where models are found and kept.
+        models: Models to run instead of those of the suite.
+        only: `ADAPTER` or `ADAPTER/PRECISION` to keep; empty keeps all.
+        records: Earlier records, from which times are estimated.
+        repetitions: Worker processes per combination.
+
+    Raises:
+        SpecError: an unknown model, adapter or precision, or nothing left to run.
+    """
+    for group in suite.cells:
+        _check(group)
+    chosen = _chosen(suite, only)
+    processes = [
+        _process(suite, resolved, group, precision, number, records)
+        for resolved in (resolve_model(name, cache) for name in (models or suite.models))
+        for number in range(repetitions)
+        for group, precision in chosen
+    ]
+    kept = tuple(process for process in processes if process.cells)
+    if not kept:
+        raise SpecError(f"suite {suite.suite!r}: nothing to run; check --only and --model")
+    return Plan(suite, kept)
+
+
+def _check(group: CellGroup) -> None:
+    """Refuse unknown adapters and precisions before anything is spent."""
+    adapter_version(group.adapter)
+    try:
+        known = adapter_class(group.adapter).precisions
+    except PrerequisiteError:
+        return  # a missing extra is an outcome of the cell, not an error of the suite
+    for precision in group.precision:
+        if precision not in known:
+            hint = nearest(precision, list(known)).replace("installed", "it has")
+            raise SpecError(f"adapter {group.adapter!r} has no precision {precision!r}; {hint}")
+
+
+def _chosen(suite: Suite, only: Sequence[str]) -> list[tuple[CellGroup, str]]:
+    pairs = [(group, precision) for group in suite.cells for precision in group.precision]
+    for wanted in only:
+        if not any(_matches(group, precision, wanted) for group, precision in pairs):
+            names = sorted({f"{group.adapter}/{precision}" for group, precision in pairs})
+            raise SpecError(f"--only {wanted!r} matches nothing; the suite has {', '.join(names)}")
+    if only:
+        pairs = [p for p in pairs if any(_matches(*p, wanted) for wanted in only)]
+    return sorted(pairs, key=lambda pair: not _is_baseline(suite, *pair))
+
+
+def _matches(group: CellGroup, precision: str, wanted: str) -> bool:
+    return wanted in (group.adapter, precision, f"{group.adapter}/{precision}")
+
+
+def _is_baseline(suite: Suite, group: CellGroup, precision: str) -> bool:
+    baseline = suite.baseline
+    return (
+        baseline is not None
+        and (group.adapter, precision) == (baseline.adapter, baseline.precision)
+        and not group.options
+    )
+
+
+def _process(
+    suite: Suite,
+    model: ModelRef,
+    group: CellGroup,
+    precision: str,
+    repetition: int,
+    records: Sequence[Record],
+) -> ProcessPlan:
+    cells = tuple(
+        Cell(
+            model=model,
+            adapter=group.adapter,
+            adapter_version=adapter_version(group.adapter),
+            precision=precision,
+            device=group.device,
+            threads=suite.threads or default_threads(),
+            options=group.options,
+            workload=workload,
+            suite_sha256=suite.sha256,
+            repetition=repetition,
+        )
+        for workload in suite.workloads_of(model.name)
+    )
+    estimate_s, basis = _estimate(suite, cells, records)
+    memory_b = _memory(model, precision)
+    return ProcessPlan(
+        cells=cells,
+        is_reference=_is_baseline(suite, group, precision),
+        estimate_s=estimate_s,
+        basis=basis,
+        memory_b=memory_b,
+        problem=_too_large(memory_b, suite, model),
+    )
+
+
+def _tokens(cell: Cell) -> int:
+    workload = cell.workload
+    if isinstance(workload, Decode):
+        return workload.prompt_tokens + workload.new_tokens
+    if isinstance(workload, Prefill):
+        return workload.prompt_tokens + 1
+    return workload.context_tokens if isinstance(workload, Text) else 512
+
+
+def _estimate(
+    suite: Suite, cells: tuple[Cell, ...], records: Sequence[Record]
+) -> tuple[float, str]:
+    """Return seconds for a process: from earlier records of the same cells, else a guess."""
+    keys = {cell.key for cell in cells}
+    known = [record.elapsed_s for record in records if record.cell.key in keys]
+    if known and all(value is not None for value in known) and len(known) >= len(keys):
+        seconds = [value for value in known if value is not None]
+        return sum(seconds) / len(seconds) * len(cells) + _LOAD_GUESS_S, "own records"
+    timed = sum(cell.workload.kind in ("decode", "prefill", "infer") for cell in cells)
+    budget = suite.budget.process_s if suite.budget.process_s else _UNBUDGETED_GUESS_S * timed
+    return (budget if timed else 0) + (
+        len(cells) - timed
+    ) * _QUALITY_GUESS_S + _LOAD_GUESS_S, "guess"
+
+
+def _memory(model: ModelRef, precision: str) -> int | None:
+    """Return the resident bytes that loading needs at least, from the size of the source file."""
+    if model.path is None:
+        return None
+    files = [model.path] if model.path.is_file() else list(model.path.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
+    bits = {"gguf": 5.7, "hf": 16.0}.get(model.kind, 16.0)
+    wanted = {"fp32": 32.0, "f32": 32.0, "bf16": 16.0, "f16": 16.0}.get(precision, 8.0)
+    return int(size / bits * wanted)
+
+
+def _too_large(memory_b: int | None, suite: Suite, model: ModelRef) -> str:
+    limit = suite.limits.memory_b or psutil.virtual_memory().total
+    if memory_b is None or memory_b <= limit:
+        return ""
+    return f"model {model.name!r} needs about {memory_b} B of memory, this machine gives {limit} B"

@@ -1,0 +1,88 @@
+"""What is installed: adapters, suites, probes and executors, by entry point.
+
+Built-ins enter by the same door as anybody else's. Listing imports nothing; a name loads only
+its own module, so a broken plugin breaks only itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from effmark.adapter import Adapter
+from effmark.errors import PrerequisiteError, SpecError
+
+__all__ = [
+    "adapter_class",
+    "adapter_version",
+    "installed",
+    "nearest",
+    "suite_folders",
+]
+
+_EXTRAS = {
+    "torch": "torch",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "llama-cpp": "llama-cpp",
+    "llama-cpp-native": "llama-cpp-native",
+}
+"""Which extra of effmark brings the packages of a built-in adapter."""
+
+
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of `effmark.GROUP` by name, sorted; nothing is imported."""
+    found = entry_points(group=f"effmark.{group}")
+    return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return a hint for an unknown name: the nearest known one, then all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}installed: {', '.join(known) or 'none'}"
+
+
+def adapter_class(name: str) -> type[Adapter]:
+    """Return the class of an installed adapter.
+
+    Raises:
+        SpecError: no such adapter, or the class does not keep the contract.
+        PrerequisiteError: importing it failed because a package is missing.
+    """
+    points = installed("adapters")
+    if name not in points:
+        raise SpecError(f"no adapter named {name!r}; {nearest(name, list(points))}")
+    try:
+        loaded: Any = points[name].load()
+    except ImportError as error:
+        raise PrerequisiteError(f"adapter {name!r} needs {error.name!r}; {remedy(name)}") from error
+    missing = [
+        m for m in ("prepare", "load", "facts", "synchronize", "close") if not hasattr(loaded, m)
+    ]
+    if missing:
+        raise SpecError(f"adapter {name!r} lacks {', '.join(missing)}; see effmark.adapter")
+    checked: type[Adapter] = loaded
+    return checked
+
+
+def remedy(name: str) -> str:
+    """Return the command that installs what a built-in adapter needs."""
+    extra = _EXTRAS.get(name)
+    return f"install it with: pip install 'effmark[{extra}]'" if extra else "install that package"
+
+
+def adapter_version(name: str) -> str:
+    """Return `distribution version` of the package that brings an adapter."""
+    point = installed("adapters").get(name)
+    if point is None:
+        raise SpecError(f"no adapter named {name!r}; {nearest(name, list(installed('adapters')))}")
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+
+
+def suite_folders() -> list[Path]:
+    """Return the folders of all installed suite packages; a suite package is data."""
+    return [Path(str(files(point.value))) for point in installed("suites").values()]

@@ -1,0 +1,191 @@
+"""Suites as files: found by name or path, parsed with errors that name file, line and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from effmark.errors import SpecError
+from effmark.registry import nearest, suite_folders
+from effmark.spec import Suite
+
+__all__ = ["data_file", "find_suite", "list_suites", "load_suite"]
+
+
+def list_suites() -> dict[str, Path]:
+    """Return the installed suites by name."""
+    found = {
+        path.stem: path for folder in suite_folders() for path in sorted(folder.glob("*.yaml"))
+    }
+    found.pop("models", None)
+    return found
+
+
+def find_suite(name: str) -> Path:
+    """Return the file of a suite: an installed name or a path that ends in .yaml."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError(f"suite {name!r}: no such file")
+        return path
+    known = list_suites()
+    if name not in known:
+        raise SpecError(f"no suite named {name!r}; {nearest(name, list(known))}")
+    return known[name]
+
+
+def data_file(*parts: str) -> Path:
+    """Return a file or folder that an installed suite package brings, the first that exists."""
+    for folder in suite_folders():
+        path = folder.joinpath(*parts)
+        if path.exists():
+            return path
+    raise SpecError(f"no installed suite package brings {'/'.join(parts)!r}")
+
+
+def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = ()) -> Suite:
+    """Return the suite in a file, at a profile, with `key.path=value` overrides applied.
+
+    Raises:
+        SpecError: one line with file, line number, key, what is wrong and what would be right.
+    """
+    text = _read(path)
+    lines: dict[tuple[str | int, ...], int] = {}
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path}:{_mark(error)}: not YAML: {_problem(error)}") from error
+    if node is None or not isinstance(data, dict):
+        raise SpecError(f"{path}:1: a suite is a mapping that starts with 'suite: NAME'")
+    _note_lines(node, (), lines)
+    prefix = _apply_profile(path, data, profile, lines)
+    for override in overrides:
+        _apply_override(data, override)
+    try:
+        return Suite.model_validate({**data, "profile": profile})
+    except ValidationError as error:
+        raise SpecError(_first_error(path, error, lines, prefix)) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"suite {str(path)!r} cannot be read: {error}") from error
+
+
+def _mark(error: yaml.YAMLError) -> int:
+    mark = getattr(error, "problem_mark", None)
+    return int(mark.line) + 1 if mark else 1
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error).splitlines()[0]
+
+
+def _note_lines(node: yaml.Node, at: tuple[str | int, ...], lines: dict[Any, int]) -> None:
+    """Remember on which line every key and list entry of a document stands."""
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            lines[(*at, key.value)] = key.start_mark.line + 1
+            _note_lines(value, (*at, key.value), lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _note_lines(value, (*at, index), lines)
+
+
+def _apply_profile(
+    path: Path, data: dict[str, Any], profile: str, lines: dict[Any, int]
+) -> dict[str, tuple[str | int, ...]]:
+    """Replace top-level keys by those of a profile; return where replaced keys stand."""
+    profiles = data.pop("profiles", None) or {}
+    if profile != "default" and profile not in profiles:
+        known = ["default", *(name for name in profiles if name != "default")]
+        raise SpecError(f"{path}: no profile {profile!r}; {nearest(profile, known)}")
+    chosen = profiles.get(profile) or {}
+    if not isinstance(chosen, dict):
+        line = lines.get(("profiles", profile), 1)
+        raise SpecError(f"{path}:{line}: profile {profile!r} must be a mapping, got {chosen!r}")
+    data.update(chosen)
+    return {key: ("profiles", profile, key) for key in chosen}
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    """Set `a.b=value` in the document; the value is YAML."""
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise SpecError(
+            f"override {override!r} is not KEY=VALUE, precision.rel_half_width=0.05 say"
+        )
+    *parents, last = key.split(".")
+    at: Any = data
+    for parent in parents:
+        at = (
+            at[int(parent)]
+            if isinstance(at, list) and parent.isdigit()
+            else at.setdefault(parent, {})
+        )
+        if not isinstance(at, dict | list):
+            raise SpecError(f"override {override!r}: {parent!r} holds a value, not a mapping")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SpecError(f"override {override!r}: {_problem(error)}") from error
+    if isinstance(at, list):
+        at[int(last)] = parsed
+    else:
+        at[last] = parsed
+
+
+def _first_error(
+    path: Path,
+    error: ValidationError,
+    lines: dict[Any, int],
+    prefix: dict[str, tuple[str | int, ...]],
+) -> str:
+    first = error.errors()[0]
+    where = _without_tags(first["loc"])
+    full = (*prefix[str(where[0])], *where[1:]) if where and str(where[0]) in prefix else where
+    line = next((lines[full[:n]] for n in range(len(full), -1, -1) if full[:n] in lines), 1)
+    dotted = ".".join(str(part) for part in where) or "suite"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
+    elif first["type"] != "missing" and not isinstance(first["input"], dict | list):
+        message = f"{message}, got {first['input']!r}"
+    return f"{path}:{line}: {dotted}: {message}"
+
+
+def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Return a location without the part that pydantic adds for the member of a union."""
+    return tuple(p for i, p in enumerate(loc) if not (i == 2 and loc[0] == "workloads"))
+
+
+def _suggestion(key: str, parents: tuple[str | int, ...]) -> str:
+    known = sorted(_fields_at(parents))
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"{key!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}")
+
+
+def _fields_at(parents: tuple[str | int, ...]) -> set[str]:
+    """Return the keys that are known at a place of a suite, as far as its models tell."""
+    candidates: list[type[BaseModel]] = [Suite]
+    for part in parents:
+        if isinstance(part, str):
+            fields = [m.model_fields[part] for m in candidates if part in m.model_fields]
+            candidates = [m for field in fields for m in _models_in(field.annotation)]
+    return {name for model in candidates for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    arguments = getattr(annotation, "__args__", ())
+    return [model for argument in arguments for model in _models_in(argument)]

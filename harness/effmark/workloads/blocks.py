@@ -1,0 +1,89 @@
+"""The measuring loop: blocks until the steady state is known and the interval is narrow enough.
+
+A block is one request or batch. Time is read here and nowhere else: the adapter hands over its
+results, the device is idle at both ends. Raw blocks are kept, warm-up included, in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from effmark.errors import AdapterError
+from effmark.record import Block
+from effmark.stopping import SequentialRule
+from effmark.warmup import WarmUp
+from effmark.workloads.context import Context, Findings
+
+__all__ = ["Work", "measure_blocks", "timed_block"]
+
+Work = Callable[[int, Callable[[], None]], None]
+"""Does block number i and calls back each time that results have reached the host."""
+
+
+def timed_block(context: Context, work: Work, index: int, sequences: int, origin_s: float) -> Block:
+    """Run one block between two moments at which the device is idle."""
+    stamps: list[float] = []
+    now = time.monotonic
+
+    def stamp() -> None:
+        stamps.append(now())
+
+    context.adapter.synchronize()
+    before = context.counters.read()
+    start = now()
+    work(index, stamp)
+    context.adapter.synchronize()
+    end = now()
+    after = context.counters.read()
+    if any(b < a for a, b in zip([start, *stamps], [*stamps, end], strict=True)):
+        raise AdapterError(f"{context.cell.adapter}: the clock went backwards inside a block")
+    return Block(
+        start_s=start - origin_s,
+        end_s=end - origin_s,
+        steps_s=tuple(stamp - start for stamp in stamps),
+        sequences=sequences,
+        cpu_s=after.cpu_s - before.cpu_s,
+        instructions=_difference(before.instructions, after.instructions),
+        cycles=_difference(before.cycles, after.cycles),
+    )
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def measure_blocks(context: Context, work: Work, sequences: int, findings: Findings) -> None:
+    """Fill findings with warm-up blocks, steady blocks, energy and the reason for stopping."""
+    origin = time.monotonic()
+    warm_up = WarmUp(budget_s=None if context.budget_s is None else context.budget_s / 3)
+    index = 0
+    blocks: list[Block] = []
+    while not warm_up.done:
+        context.progress(f"warm-up {index + 1}")
+        blocks.append(timed_block(context, work, index, sequences, origin))
+        warm_up.add(blocks[-1].end_s - blocks[-1].start_s)
+        index += 1
+    findings.warmup_blocks = blocks[: warm_up.steady_from]
+    findings.blocks = blocks[warm_up.steady_from :]
+
+    rule = SequentialRule(
+        context.precision,
+        budget_s=context.budget_s,
+        min_blocks=context.min_blocks,
+        max_blocks=context.max_blocks,
+    )
+    for block in findings.blocks:
+        rule.add(block.end_s - block.start_s)
+    context.energy.start()
+    verdict = rule.verdict()
+    while verdict is None:
+        context.progress(f"block {index + 1}")
+        findings.blocks.append(timed_block(context, work, index, sequences, origin))
+        rule.add(findings.blocks[-1].end_s - findings.blocks[-1].start_s)
+        index += 1
+        verdict = rule.verdict()
+    readings, missing = context.energy.stop(origin)
+    findings.energy.extend(readings)
+    findings.energy_missing.extend(missing)
+    findings.stop = verdict.model_copy(update={"steady": warm_up.verdict})

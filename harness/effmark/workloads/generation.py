@@ -1,0 +1,75 @@
+"""Text generation: decode (many new tokens) and prefill (one new token).
+
+The adapter calls back once per step with the ids on the host; that moment is the token's time
+stamp. Output length is fixed, so that every runtime does the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from effmark.adapter import Adapter, Generates, Generation
+from effmark.errors import AdapterError, UnsupportedError
+from effmark.spec import Decode, Prefill
+from effmark.workloads.blocks import Work, measure_blocks
+from effmark.workloads.context import Context, Findings
+from effmark.workloads.prompts import Prompts, prompts_for
+
+__all__ = ["decode", "prefill"]
+
+
+def decode(context: Context) -> Findings:
+    """Measure the continuation of prompts, token by token."""
+    workload = context.cell.workload
+    assert isinstance(workload, Decode)
+    return _generate(context, workload.prompt_tokens, workload.new_tokens, workload.batch)
+
+
+def prefill(context: Context) -> Findings:
+    """Measure reading prompts up to the first token."""
+    workload = context.cell.workload
+    assert isinstance(workload, Prefill)
+    return _generate(context, workload.prompt_tokens, 1, workload.batch)
+
+
+def _generate(context: Context, prompt_tokens: int, new_tokens: int, batch: int) -> Findings:
+    adapter = _generator(context.adapter, context.cell.adapter)
+    limit = context.facts.context_tokens
+    if limit is not None and prompt_tokens + new_tokens > limit:
+        raise UnsupportedError(
+            f"{context.cell.workload.label}: {prompt_tokens} prompt and {new_tokens} new tokens "
+            f"exceed the context of {limit} tokens of model {context.cell.model.name!r}"
+        )
+    findings = Findings()
+    work = _work(adapter, prompts_for(adapter, prompt_tokens), new_tokens, batch)
+    measure_blocks(context, work, batch, findings)
+    return findings
+
+
+def _generator(adapter: Adapter, name: str) -> Generates:
+    if not isinstance(adapter, Generates):
+        raise UnsupportedError(f"adapter {name!r} generates no text")
+    return adapter
+
+
+def _work(adapter: Generates, prompts: Prompts, new_tokens: int, batch: int) -> Work:
+    """Return the function that does one block and checks that all of it was done."""
+
+    def work(index: int, stamp: Callable[[], None]) -> None:
+        steps = 0
+
+        def on_step(ids: Sequence[int | None]) -> bool:
+            nonlocal steps
+            stamp()
+            steps += 1
+            return False
+
+        adapter.generate(
+            Generation(prompts=prompts.batch(index, batch), new_tokens=new_tokens), on_step
+        )
+        if steps != new_tokens:
+            raise AdapterError(
+                f"block {index}: the adapter gave {steps} steps, wanted {new_tokens}"
+            )
+
+    return work
