@@ -1,0 +1,1 @@
+"""What adapters convert models into: one file per format, cached by content hash."""

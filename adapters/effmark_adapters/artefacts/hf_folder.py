@@ -1,0 +1,80 @@
+"""The Hugging Face folder of a model: as given, or made once from a GGUF file.
+
+A GGUF file is expanded to fp32, which is exact; fp16 and bf16 would round its scales.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from effmark.cache import build_once
+from effmark.errors import PrerequisiteError, SpecError, UnsupportedError
+from effmark.schema import content_hash
+from effmark.spec import ModelRef
+
+__all__ = ["CONVERTER_VERSION", "hf_folder", "prepared_hf_folder"]
+
+CONVERTER_VERSION = 1
+"""Rises whenever the same GGUF file would become another folder."""
+
+
+def hf_folder(model: ModelRef, cache: Path) -> Path:
+    """Return the Hugging Face folder of a model; convert a GGUF file if that is not yet done.
+
+    Raises:
+        SpecError: the folder or file is not there or not whole.
+        UnsupportedError: a model that is no language model, or a GGUF file that nobody here reads.
+        PrerequisiteError: reading GGUF needs a package.
+    """
+    path = _source(model)
+    if model.kind == "hf":
+        return _checked(path)
+
+    def build(folder: Path) -> None:
+        from effmark_adapters.artefacts.gguf_to_hf import convert
+
+        convert(path, folder)
+
+    return build_once(cache, "hf", _key(model), build, f"{model.name} as a Hugging Face folder")
+
+
+def prepared_hf_folder(model: ModelRef, cache: Path) -> Path:
+    """Return the folder that `hf_folder` made before.
+
+    Raises:
+        PrerequisiteError: it was not made yet.
+    """
+    path = _source(model)
+    if model.kind == "hf":
+        return _checked(path)
+    entry = cache / "hf" / _key(model)
+    if not entry.is_dir():
+        raise PrerequisiteError(f"model {model.name!r} is not converted yet; call prepare first")
+    return entry
+
+
+def _source(model: ModelRef) -> Path:
+    if model.kind not in ("hf", "gguf") or model.path is None:
+        raise UnsupportedError(
+            f"model {model.name!r} of kind {model.kind!r} has no Hugging Face folder; "
+            "a language model is a folder or a GGUF file"
+        )
+    return model.path
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise SpecError(f"model folder {str(folder)!r} has no config.json; it needs one")
+    return folder
+
+
+def _key(model: ModelRef) -> str:
+    try:
+        reader = importlib.metadata.version("gguf")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise PrerequisiteError(
+            "reading a GGUF file needs 'gguf'; install it with: pip install 'effmark[torch]'"
+        ) from error
+    versions = {"converter": CONVERTER_VERSION, "gguf": reader}
+    return content_hash({"source": model.sha256, **versions})[:32]
