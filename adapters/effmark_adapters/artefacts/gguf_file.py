@@ -1,0 +1,158 @@
+"""GGUF files: made once from a Hugging Face folder or another GGUF file, at one precision.
+
+The tensors are quantised by `gguf.quants` (numpy, the same rounding as llama.cpp's reference);
+K-quants by the quantiser inside the runtime's library, which the adapter hands over. Where the
+conversion would change no tensor's type the given file is used untouched: SmolLM2's Q4_1 file
+is its own q4_1. What is known of the file is read from its tensors and kept beside it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from effmark.adapter import LoadRequest
+from effmark.cache import build_once
+from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.schema import content_hash
+from effmark_adapters.artefacts.gguf_facts import GgufFacts, read_facts
+from effmark_adapters.artefacts.gguf_source import Source, Tensor, from_folder, from_gguf
+from effmark_adapters.artefacts.gguf_types import (
+    PRECISIONS,
+    check_types,
+    choose_type,
+    tensor_b,
+)
+
+__all__ = ["AS_IS", "CONVERTER_VERSION", "GgufFile", "Quantise", "gguf_file", "write_gguf"]
+
+CONVERTER_VERSION = 1
+"""Rises whenever the same source would become another file."""
+AS_IS = "as_is"
+"""The precision that asks for the given file, whatever its types."""
+
+Quantise = Callable[[Any, str], Any]
+"""Takes a float32 matrix and the name of a type, returns rows of bytes."""
+
+_FILE_TYPES = {
+    "F32": 0,
+    "F16": 1,
+    "Q4_0": 2,
+    "Q4_1": 3,
+    "Q8_0": 7,
+    "Q5_0": 8,
+    "Q5_1": 9,
+    "Q4_K": 15,
+    "Q6_K": 18,
+}
+"""`general.file_type`, the number by which llama.cpp names the mixture (Q4_K is Q4_K_M)."""
+
+
+class GgufFile:
+    """A GGUF file that is ready to load, and what is known of it."""
+
+    def __init__(self, path: Path, facts: GgufFacts) -> None:
+        self.path = path
+        self.facts = facts
+
+
+def gguf_file(request: LoadRequest, quantise: Quantise | None = None) -> GgufFile:
+    """Return the file of a request, made in the cache on the first call.
+
+    Args:
+        request: Names the model, the precision and the cache.
+        quantise: Makes the types that `gguf.quants` cannot; None where there is no such library.
+
+    Raises:
+        UnsupportedError: the model or the precision cannot be had.
+        PrerequisiteError: the model or a package is missing.
+    """
+    path = _check(request)
+    versions = [CONVERTER_VERSION, importlib.metadata.version("gguf")]
+    key = content_hash([request.model.sha256, request.precision, *versions])[:32]
+    what = f"{request.model.name} as GGUF {request.precision}"
+    entry = build_once(
+        request.cache, "gguf", key, lambda folder: _build(request, path, folder, quantise), what
+    )
+    made = entry / "model.gguf"
+    facts = GgufFacts.model_validate_json((entry / "facts.json").read_bytes())
+    return GgufFile(made if made.is_file() else path, facts)
+
+
+def _check(request: LoadRequest) -> Path:
+    model = request.model
+    if model.path is None or model.kind not in ("gguf", "hf"):
+        raise UnsupportedError(
+            f"model {model.name!r} is of the kind {model.kind!r}; llama.cpp runs a GGUF file or a "
+            "Hugging Face folder of a llama model"
+        )
+    if request.precision == AS_IS and model.kind != "gguf":
+        raise UnsupportedError(f"{AS_IS}: model {model.name!r} is a folder, not a GGUF file")
+    if not model.path.exists():
+        raise PrerequisiteError(f"model {model.name!r} is not at {str(model.path)!r}")
+    return model.path
+
+
+def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | None) -> None:
+    made = path
+    if request.precision != AS_IS:
+        source = from_folder(path) if request.model.kind == "hf" else from_gguf(path)
+        check_types(
+            ((t.name, t.shape) for t in source.tensors), request.precision, source.layers
+        )
+        if any(t.stored != _type(t, request.precision, source) for t in source.tensors):
+            made = folder / "model.gguf"
+            write_gguf(source, request.precision, made, quantise)
+    facts = read_facts(made)
+    (folder / "facts.json").write_text(facts.model_dump_json(), "utf-8")
+
+
+def _type(tensor: Tensor, precision: str, source: Source) -> str:
+    return choose_type(tensor.name, tensor.shape, precision, source.layers)
+
+
+def write_gguf(
+    source: Source, precision: str, path: Path, quantise: Quantise | None = None
+) -> None:
+    """Write a source as a GGUF file at one precision, one tensor in memory at a time."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
+
+    writer = GGUFWriter(path, source.architecture)
+    for value in source.values:
+        element = GGUFValueType[value.element] if value.element else None
+        writer.add_key_value(value.key, value.value, GGUFValueType[value.kind], sub_type=element)
+    writer.add_file_type(_FILE_TYPES[PRECISIONS[precision]])
+    writer.add_quantization_version(2)
+    types = [_type(tensor, precision, source) for tensor in source.tensors]
+    for tensor, kind in zip(source.tensors, types, strict=True):
+        size_b = tensor_b(tensor.shape, kind)
+        dtype = np.dtype(np.float32)  # `raw_dtype` says what it is; the shape counts values
+        writer.add_tensor_info(
+            tensor.name, tensor.shape, dtype, size_b, GGMLQuantizationType[kind]
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for tensor, kind in zip(source.tensors, types, strict=True):
+        writer.write_tensor_data(_encode(tensor.read(), kind, quantise))
+    writer.close()
+
+
+def _encode(values: Any, kind: str, quantise: Quantise | None) -> Any:
+    """Return the bytes of a tensor in a type."""
+    import numpy as np
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quantize
+
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    if not kind.endswith("_K"):
+        return quantize(values, GGMLQuantizationType[kind])
+    if quantise is None:
+        raise UnsupportedError(
+            f"{kind}: this library has no quantiser for it; "
+            "install it with: pip install 'effmark[llama-cpp]'"
+        )
+    return quantise(values, kind)

@@ -1,0 +1,1 @@
+"""llama.cpp through its C interface: the library, a loaded model, the adapter of both."""

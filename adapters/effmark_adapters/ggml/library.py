@@ -1,0 +1,192 @@
+"""llama.cpp's C interface in a shared library, called through ctypes, its layout verified first.
+
+Wheels of llama.cpp carry the whole C interface in one shared library, whatever Python interface
+they put before it. Called directly it gives what a server in front of it does not: the id of
+every token (a server holds back tokens that end inside a UTF-8 character), logits of every
+position, batches in lockstep, and no thread, socket or signal handler of a server.
+
+The parameter structs change between versions. They are therefore passed as blobs that
+llama.cpp itself fills with defaults, larger than any version of them; only their first four
+numbers are set, after checking that they hold the known defaults. `llama_batch` is checked by
+letting the library fill one. What does not fit is refused by name before a model is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from effmark.errors import PrerequisiteError
+
+__all__ = ["Batch", "Library", "open_library", "recent_log"]
+
+
+class _Blob(ctypes.Structure):
+    """A parameter struct of unknown length; by value it lies in memory, so more is harmless."""
+
+    _fields_ = (("words", ctypes.c_uint32 * 256), ("align", ctypes.c_uint64))
+
+
+class _ChainParams(ctypes.Structure):
+    _fields_ = (("no_perf", ctypes.c_bool),)
+
+
+class Batch(ctypes.Structure):
+    """`llama_batch`: tokens with their positions and sequences."""
+
+    _fields_ = (
+        ("n_tokens", ctypes.c_int32),
+        ("token", ctypes.c_void_p),
+        ("embd", ctypes.c_void_p),
+        ("pos", ctypes.c_void_p),
+        ("n_seq_id", ctypes.c_void_p),
+        ("seq_id", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p),
+    )
+
+
+_P, _I, _U, _F, _S = (
+    ctypes.c_void_p,
+    ctypes.c_int32,
+    ctypes.c_uint32,
+    ctypes.c_float,
+    ctypes.c_char_p,
+)
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "ggml_quantize_chunk": (
+        ctypes.c_size_t,
+        (_I, _P, _P, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, _P),
+    ),
+    "llama_backend_init": (None, ()),
+    "llama_batch_get_one": (Batch, (_P, _I)),
+    "llama_context_default_params": (_Blob, ()),
+    "llama_decode": (_I, (_P, Batch)),
+    "llama_free": (None, (_P,)),
+    "llama_get_logits_ith": (_P, (_P, _I)),
+    "llama_get_memory": (_P, (_P,)),
+    "llama_init_from_model": (_P, (_P, _Blob)),
+    "llama_log_set": (None, (_P, _P)),
+    "llama_memory_clear": (None, (_P, ctypes.c_bool)),
+    "llama_memory_seq_rm": (ctypes.c_bool, (_P, _I, _I, _I)),
+    "llama_model_chat_template": (_S, (_P, _S)),
+    "llama_model_default_params": (_Blob, ()),
+    "llama_model_free": (None, (_P,)),
+    "llama_model_get_vocab": (_P, (_P,)),
+    "llama_model_load_from_file": (_P, (_S, _Blob)),
+    "llama_n_batch": (_U, (_P,)),
+    "llama_n_ctx": (_U, (_P,)),
+    "llama_n_seq_max": (_U, (_P,)),
+    "llama_n_ubatch": (_U, (_P,)),
+    "llama_print_system_info": (_S, ()),
+    "llama_sampler_chain_add": (None, (_P, _P)),
+    "llama_sampler_chain_init": (_P, (_ChainParams,)),
+    "llama_sampler_free": (None, (_P,)),
+    "llama_sampler_init_dist": (_P, (_U,)),
+    "llama_sampler_init_temp": (_P, (_F,)),
+    "llama_sampler_init_top_k": (_P, (_I,)),
+    "llama_sampler_init_top_p": (_P, (_F, ctypes.c_size_t)),
+    "llama_sampler_sample": (_I, (_P, _P, _I)),
+    "llama_set_n_threads": (None, (_P, _I, _I)),
+    "llama_synchronize": (None, (_P,)),
+    "llama_token_to_piece": (_I, (_P, _I, _P, _I, _I, ctypes.c_bool)),
+    "llama_tokenize": (_I, (_P, _S, _I, _P, _I, ctypes.c_bool, ctypes.c_bool)),
+    "llama_vocab_bos": (_I, (_P,)),
+    "llama_vocab_eos": (_I, (_P,)),
+    "llama_vocab_n_tokens": (_I, (_P,)),
+}
+_FIRST_DEFAULTS = (512, 2048, 512, 1)
+"""n_ctx, n_batch, n_ubatch, n_seq_max: how llama_context_params begins, and its defaults."""
+_WARNING, _ERROR = 3, 4
+"""Levels of ggml's log."""
+_QUANTISED_TYPES = {"Q4_K": 12, "Q6_K": 14}
+"""Numbers of ggml's types."""
+
+_log: deque[str] = deque(maxlen=8)
+
+
+def recent_log() -> str:
+    """Return the last warnings and errors of llama.cpp, for an error's sentence."""
+    return "; ".join(_log) or "no reason given"
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def _keep(level: int, text: bytes | None, _: Any) -> None:
+    if level in (_WARNING, _ERROR) and text:
+        _log.append(text.decode(errors="replace").strip())
+
+
+class Library:
+    """The functions of one shared library, typed; attribute access gives the C function."""
+
+    def __init__(self, path: Path, owner: str) -> None:
+        """Open a library.
+
+        Args:
+            path: The shared library.
+            owner: Distribution and version, for errors.
+        """
+        self.owner = owner
+        self._functions = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(self._functions, name, None)
+            if function is None:
+                raise self._misfit(f"has no function {name} in {path.name}")
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
+        self._check_layout()
+        self.llama_log_set(_keep, None)
+        self.llama_backend_init()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)  # typed for mypy: the functions are set above
+
+    def context_params(self, context: int, batch: int, microbatch: int, sequences: int) -> _Blob:
+        """Return parameters of a context, all else as llama.cpp has it by default."""
+        params: _Blob = self.llama_context_default_params()
+        for i, value in enumerate((context, batch, microbatch, sequences)):
+            params.words[i] = value
+        return params
+
+    def chain(self) -> Any:
+        """Return a new, empty chain of samplers."""
+        return self.llama_sampler_chain_init(_ChainParams(no_perf=True))
+
+    def quantise(self, values: Any, kind: str) -> Any:
+        """Return rows of bytes: a float32 matrix in one of ggml's K types."""
+        import numpy as np
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        block, size_b = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+        rows, columns = values.shape
+        out = np.empty((rows, columns // block * size_b), np.uint8)
+        number = _QUANTISED_TYPES[kind]
+        self.ggml_quantize_chunk(
+            number, values.ctypes.data, out.ctypes.data, 0, rows, columns, None
+        )
+        return out
+
+    def _check_layout(self) -> None:
+        first = tuple(self.llama_context_default_params().words[:4])
+        if first != _FIRST_DEFAULTS:
+            raise self._misfit(f"begins llama_context_params with {first}, not {_FIRST_DEFAULTS}")
+        tokens = (ctypes.c_int32 * 1)()
+        batch = self.llama_batch_get_one(tokens, 1)
+        if (batch.n_tokens, batch.token) != (1, ctypes.addressof(tokens)) or any(
+            (batch.embd, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
+        ):
+            raise self._misfit("has another llama_batch")
+
+    def _misfit(self, what: str) -> PrerequisiteError:
+        return PrerequisiteError(
+            f"{self.owner} {what}; install a version that was tested: "
+            "pip install xllamacpp==2026.10.11549"
+        )
+
+
+@functools.cache
+def open_library(path: Path, owner: str) -> Library:
+    """Return the library at a path, opened and checked once per process."""
+    return Library(path, owner)
