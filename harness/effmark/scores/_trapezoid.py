@@ -43,7 +43,7 @@ def _piece(t0: float, v0: float, t1: float, v1: float, start: float, end: float)
     left, right = max(t0, start), min(t1, end)
     if right <= left:
         return 0.0
-    slope = (v1 - v0) / (t1 - t0)
-    at_left = v0 + slope * (left - t0)
-    at_right = v1 - slope * (t1 - right)
+    # Shares of the step, not a slope: that overflows where two times hardly differ.
+    at_left = v0 + (v1 - v0) * ((left - t0) / (t1 - t0))
+    at_right = v1 - (v1 - v0) * ((t1 - right) / (t1 - t0))
     return (at_left + at_right) / 2 * (right - left)

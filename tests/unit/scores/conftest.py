@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ settings.register_profile(
 settings.load_profile("effmark")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 

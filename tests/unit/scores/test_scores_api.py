@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from effmark import scores
 
 # The contract: argument names, order and defaults of every public function.
@@ -43,7 +44,8 @@ early_stopping_estimate(latencies_s, q, *, confidence=0.99)
 early_stopping_passes(queries, over_limit, q, *, confidence=0.99, tolerance=0.0)
 early_stopping_queries(over_limit, q, *, confidence=0.99, tolerance=0.0)
 eff_at_k(scores, k)
-eflops(parameters, heads, kv_heads, head_dim, layers, context, generated, *, trials=1, intensity=562.5)
+eflops(parameters, heads, kv_heads, head_dim, layers, context, generated, *, \
+trials=1, intensity=562.5)
 eflops_block_sparse(parameters, heads, kv_heads, head_dim, layers, context, generated, local, \
 block_size, top_k, *, trials=1, intensity=562.5)
 eflops_sparse(parameters, heads, kv_heads, head_dim, layers, context, generated, budget, *, \

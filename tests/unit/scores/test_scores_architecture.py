@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     Architecture,
     activated_parameters,
@@ -17,8 +20,6 @@ from effmark.scores import (
     kv_elements_per_token,
     prefill_flops,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 Config = dict[str, Any]
@@ -128,7 +129,10 @@ def test_a_prompt_costs_what_its_tokens_cost_one_by_one(
     arch: Architecture, tokens: int, more: int
 ) -> None:
     whole = prefill_flops(arch, tokens + more, logits="all")
-    first, rest = prefill_flops(arch, tokens, logits="all"), decode_flops(arch, more, context=tokens)
+    first, rest = (
+        prefill_flops(arch, tokens, logits="all"),
+        decode_flops(arch, more, context=tokens),
+    )
     assert whole.total == first.total + rest.total
     assert whole.attention == first.attention + rest.attention
 
@@ -183,7 +187,7 @@ def test_decoder_layers_default_to_the_encoders() -> None:
 
 
 def moe_cap_config(arch: Config, model: str) -> Config:
-    config = {
+    config: Config = {
         "hidden_size": arch["d_model"],
         "num_attention_heads": arch["n_attn_heads"],
         "num_key_value_heads": arch["n_kv_heads"],
@@ -195,7 +199,7 @@ def moe_cap_config(arch: Config, model: str) -> Config:
         "vocab_size": 1,
     }
     shared = {"n_shared_experts": 2} if model.startswith("deepseek") else {}
-    return config | shared | arch["hf"]
+    return {**config, **shared, **arch["hf"]}
 
 
 def test_attention_and_cache_sizes_agree_with_moe_cap(oracles: Oracles) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     benchmark_eff_at_k,
     benchmark_pass_at_k,
@@ -16,8 +19,6 @@ from effmark.scores import (
     level_score,
     reference_times,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 TIMES = st.lists(st.floats(0, 1e3), min_size=1, max_size=12)

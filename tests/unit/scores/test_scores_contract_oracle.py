@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+
 from effmark import scores
 
 Oracles = Callable[[str], Any]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     attempt_cost,
     cost_of_pass,
@@ -19,8 +23,6 @@ from effmark.scores import (
     relative_gain,
     run_cost,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 Table = dict[str, dict[int, float]]
@@ -89,7 +91,7 @@ def test_a_baseline_caps_every_problem(values: Table, baseline: float) -> None:
 def test_the_frontier_only_falls_as_models_are_released(values: Table) -> None:
     steps = frontier_progress(values, sorted(values), baseline_usd=20.0)
     costs = [20.0, *(step.frontier_usd for step in steps)]
-    assert all(b <= a + 1e-12 for a, b in zip(costs, costs[1:], strict=False))
+    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(costs))
     assert costs[-1] == pytest.approx(frontier_cost_of_pass(values, baseline_usd=20.0))
     assert all(step.relative_gain is not None and step.relative_gain >= -1e-12 for step in steps)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     aligned_dps,
     cluster_costs,
@@ -18,8 +22,6 @@ from effmark.scores import (
     reference_clusters,
     task_dps,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 COSTS = st.lists(st.floats(1e3, 1e9), min_size=1, max_size=25)
@@ -33,7 +35,7 @@ TABLES = st.dictionaries(
 def test_clusters_partition_the_costs_slow_to_fast(costs: list[float]) -> None:
     clusters = cluster_costs(costs)
     assert [x for cluster in clusters for x in cluster] == sorted(costs, reverse=True)
-    for slow, fast in zip(clusters, clusters[1:], strict=False):
+    for slow, fast in itertools.pairwise(clusters):
         gap = (slow[-1] - fast[0]) / slow[-1]
         assert gap > cluster_threshold(slow[-1])
 
@@ -141,8 +143,8 @@ def test_clusters_agree_with_the_authors(oracles: Oracles) -> None:
         value = cluster_threshold(case["x"], base=case["base"], weight=case["weight"])
         assert value == pytest.approx(case["threshold"], rel=1e-9)
     for case in data["cv"]:
-        value = coefficient_of_variation(case["values"])
-        assert value == pytest.approx(case["cv_percent"], rel=1e-9)
+        variation = coefficient_of_variation(case["values"])
+        assert variation == pytest.approx(case["cv_percent"], rel=1e-9)
 
 
 def test_references_agree_with_the_authors(oracles: Oracles) -> None:

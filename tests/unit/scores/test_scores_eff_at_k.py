@@ -6,13 +6,14 @@ import math
 import random
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
-from effmark.scores import benchmark_eff_at_k, benchmark_pass_at_k, eff_at_k, pass_at_k
 from hypothesis import given
 from hypothesis import strategies as st
+
+from effmark.scores import benchmark_eff_at_k, benchmark_pass_at_k, eff_at_k, pass_at_k
 
 Oracles = Callable[[str], Any]
 SCORES = st.lists(st.floats(0, 3), min_size=1, max_size=12)
@@ -30,7 +31,7 @@ def test_eff_at_k_grows_with_k_from_the_mean_to_the_best(scores: list[float]) ->
     values = [eff_at_k(scores, k) for k in range(1, len(scores) + 1)]
     assert values[0] == pytest.approx(sum(scores) / len(scores))
     assert values[-1] == max(scores)
-    assert all(b >= a - 1e-12 for a, b in zip(values, values[1:], strict=False))
+    assert all(b >= a - 1e-12 for a, b in pairwise(values))
 
 
 @given(SCORES, st.randoms(use_true_random=False))

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     architecture_from_config,
     decode_flops_per_token,
@@ -15,8 +18,6 @@ from effmark.scores import (
     nll_bits_per_token,
     text_bits_per_token,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 Config = dict[str, Any]

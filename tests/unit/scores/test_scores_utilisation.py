@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from effmark.scores import (
     Architecture,
     activated_parameters,
@@ -19,8 +22,6 @@ from effmark.scores import (
     sparse_mbu,
     sparse_mfu,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 Oracles = Callable[[str], Any]
 Json = dict[str, Any]
@@ -52,16 +53,14 @@ def test_more_devices_share_the_traffic(
 
 
 def test_a_dense_model_needs_no_expert() -> None:
-    value = sparse_mbu(
-        DENSE, activated_experts=0, kv_tokens=100, step_s=1e-3, peak_bytes_per_s=1e9
-    )
+    value = sparse_mbu(DENSE, activated_experts=0, kv_tokens=100, step_s=1e-3, peak_bytes_per_s=1e9)
     cache = kv_elements_per_token(DENSE) * 100 * 2
     assert value == mbu(activated_parameters(DENSE) * 2, cache, 1e-3, 1e9)
 
 
 def test_the_cache_may_have_its_own_precision() -> None:
     def cache_share(per_kv: float | None) -> float:
-        arguments = {"activated_experts": 0, "step_s": 1e-3, "peak_bytes_per_s": 1e9}
+        arguments: Json = {"activated_experts": 0, "step_s": 1e-3, "peak_bytes_per_s": 1e9}
         with_cache = sparse_mbu(DENSE, kv_tokens=100, bytes_per_kv=per_kv, **arguments)
         return with_cache - sparse_mbu(DENSE, kv_tokens=0, **arguments)
 
