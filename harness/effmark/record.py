@@ -233,6 +233,8 @@ class Record(Frozen):
     """Wall-clock time (UTC, ISO 8601) at which the cell ended; orders nothing."""
     suite: SuiteRef
     cell: Cell
+    is_baseline: bool = False
+    """Whether this is what the suite compares with: the reference of speed-up and KL."""
     outcome: Outcome
     detail: str = ""
     """For outcomes other than ok: what happened, in one sentence."""

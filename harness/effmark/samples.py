@@ -39,7 +39,7 @@ class Samples:
     """One per sample; numerators where `weights` is given."""
     weights: Sequence[float] | None = None
     """Denominators; the value is then sum(values) / sum(weights)."""
-    estimator: Literal["median", "mean", "ratio", "max", "quantile"] = "median"
+    estimator: Literal["median", "mean", "ratio", "exp_ratio", "max", "quantile"] = "median"
     q: float = 0.5
     """Which quantile, where the estimator is `quantile`."""
     groups: Sequence[str | int] | None = None
@@ -77,9 +77,10 @@ def metric_samples(record: Record) -> dict[str, Samples | Missing]:
 def estimate(samples: Samples, confidence: float = 0.95) -> Estimate | TooFew:
     """Return the value of samples with its interval, by the estimator that the metric wants."""
     values, groups, serial = samples.values, samples.groups, samples.serial
-    if samples.estimator == "ratio":
+    if samples.estimator in ("ratio", "exp_ratio"):
         weights = samples.weights or [1.0] * len(values)
-        return ratio_interval(values, weights, confidence, groups=groups, serial=serial)
+        ratio = ratio_interval(values, weights, confidence, groups=groups, serial=serial)
+        return ratio if samples.estimator == "ratio" else ratio.exponentiated()
     if samples.estimator == "quantile":
         return percentile_interval(values, samples.q, confidence, groups=groups, serial=serial)
     if samples.estimator == "max":

@@ -108,15 +108,17 @@ class Session:
     ) -> list[Record]:
         """Measure the cells of one process; every cell gets a record, whatever happens."""
         if failure is not None:
-            return [self._failed(cell, *failure) for cell in cells]
+            return [self._failed(process, cell, *failure) for cell in cells]
         self._observer.process(process, "load")
         worker = self._worker(process)
         answer = self._ask(worker, process, "load", self.plan.suite.limits.load_s)
         if isinstance(answer, WorkerDied):
-            return [self._failed(cell, answer.outcome, answer.detail) for cell in cells]
+            return [self._failed(process, cell, answer.outcome, answer.detail) for cell in cells]
         if answer["op"] == "failed":
             worker.close()
-            return [self._failed(cell, answer["outcome"], answer["detail"]) for cell in cells]
+            return [
+                self._failed(process, cell, answer["outcome"], answer["detail"]) for cell in cells
+            ]
         facts = ModelFacts.model_validate(answer["facts"])
         records = []
         for number, cell in enumerate(cells):
@@ -155,9 +157,9 @@ class Session:
                 command=self._command,
             )
         except WorkerDied as death:
-            return self._failed(cell, death.outcome, death.detail, facts)
+            return self._failed(process, cell, death.outcome, death.detail, facts)
         if answer["op"] == "failed":
-            return self._failed(cell, answer["outcome"], answer["detail"], facts)
+            return self._failed(process, cell, answer["outcome"], answer["detail"], facts)
         return self._keep(Record.model_validate(answer["record"]))
 
     def _budget(self, process: ProcessPlan, cell: Cell) -> float | None:
@@ -200,7 +202,12 @@ class Session:
         )
 
     def _failed(
-        self, cell: Cell, outcome: Outcome, detail: str, facts: ModelFacts | None = None
+        self,
+        process: ProcessPlan,
+        cell: Cell,
+        outcome: Outcome,
+        detail: str,
+        facts: ModelFacts | None = None,
     ) -> Record:
         """Keep the record of a cell that gave none itself."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -212,6 +219,7 @@ class Session:
                 created=now,
                 suite=self._suite,
                 cell=cell,
+                is_baseline=process.is_reference,
                 outcome=outcome,
                 detail=detail,
                 facts=facts,

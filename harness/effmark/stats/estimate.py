@@ -49,6 +49,12 @@ class Estimate:
         high = None if self.high is None else self.high * factor
         return replace(self, value=self.value * factor, low=low, high=high)
 
+    def exponentiated(self) -> Estimate:
+        """Return the estimate of exp(quantity)."""
+        low = None if self.low is None else math.exp(self.low)
+        high = None if self.high is None else math.exp(self.high)
+        return replace(self, value=math.exp(self.value), low=low, high=high)
+
     def inverted(self) -> Estimate:
         """Return the estimate of 1 / quantity; value and bounds must be above 0."""
         if self.value <= 0 or (self.low is not None and self.low <= 0):

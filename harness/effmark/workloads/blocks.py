@@ -14,6 +14,7 @@ from effmark.record import Block
 from effmark.stopping import SequentialRule
 from effmark.warmup import WarmUp
 from effmark.workloads.context import Context, Findings
+from effmark.workloads.energy_units import with_units
 
 __all__ = ["Work", "measure_blocks", "timed_block"]
 
@@ -84,6 +85,7 @@ def measure_blocks(context: Context, work: Work, sequences: int, findings: Findi
         index += 1
         verdict = rule.verdict()
     readings, missing = context.energy.stop(origin)
-    findings.energy.extend(readings)
+    workload = context.cell.workload
+    findings.energy.extend(with_units(r, findings.blocks, workload) for r in readings)
     findings.energy_missing.extend(missing)
     findings.stop = verdict.model_copy(update={"steady": warm_up.verdict})

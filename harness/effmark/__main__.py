@@ -1,0 +1,5 @@
+"""`python -m effmark` is `effmark`."""
+
+from effmark.cli import main
+
+main()

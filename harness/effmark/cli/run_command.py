@@ -1,0 +1,62 @@
+"""`effmark run`: measure a suite, record by record; the same command resumes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from effmark.cache import default_cache
+from effmark.cli.options import plan_for, plan_options, results_option
+from effmark.executors.session import Session
+from effmark.report.page import write_page
+from effmark.report.progress import show_progress
+from effmark.report.table import print_table
+from effmark.rows import make_rows
+from effmark.store import latest, results_folder
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@plan_options
+@results_option
+@click.option("--fresh", is_flag=True, help="Measure again what is already recorded.")
+@click.option("--json", "as_json", is_flag=True, help="Print the new records as JSON lines.")
+def command(
+    suite: str,
+    overrides: tuple[str, ...],
+    profile: str,
+    models: tuple[str, ...],
+    only: tuple[str, ...],
+    repetitions: int,
+    results: str | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Measure SUITE (an installed name or a .yaml file); KEY=VALUE overrides parts of it."""
+    folder = results_folder(results)
+    plan, records = plan_for(suite, overrides, profile, models, only, repetitions, folder)
+    done = {} if fresh else latest(iter(records))
+    argv = ["effmark", *sys.argv[1:]]
+    with show_progress(plan, done) as observer:
+        new = Session(plan, folder, default_cache(), observer, argv).run(done)
+    keys = {cell.key for cell in plan.cells}
+    ours = [r for r in latest(iter([*records, *new])).values() if r.cell.key in keys]
+    if as_json:
+        for record in ours:
+            click.echo(record.model_dump_json())
+    else:
+        print_table(make_rows(ours))
+        page = write_page(make_rows(latest(iter([*records, *new])).values()), folder / "index.html")
+        click.echo(f"page: {page}", err=True)
+    bad = [r for r in ours if r.outcome not in plan.suite.allow]
+    if bad:
+        worst = bad[0]
+        click.echo(
+            f"effmark: {len(bad)} of {len(ours)} cells ended otherwise than the suite allows, "
+            f"the first: {worst.cell.adapter} {worst.cell.precision} {worst.cell.workload.label}: "
+            f"{worst.outcome}: {worst.detail}",
+            err=True,
+        )
+        raise click.exceptions.Exit(4)

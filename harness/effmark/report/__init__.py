@@ -1,0 +1,1 @@
+"""Rows to text: one renderer per file; nothing here computes a number."""

@@ -1,0 +1,107 @@
+"""Live progress of a run: what runs, what is left, how long. Plain lines where there is no tty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from effmark.executors.session import FINAL
+from effmark.plan import Plan, ProcessPlan
+from effmark.record import Record
+from effmark.report.numbers import format_number
+from effmark.rows import make_rows
+from effmark.spec import Cell
+from effmark.units import format_duration
+
+__all__ = ["ProgressView", "show_progress"]
+
+_HEADLINE = ("tpot_s", "ttft_s", "latency_s", "bits_per_byte", "accuracy")
+"""The number that the line of an ended cell shows: the first of these that it has."""
+
+
+class ProgressView:
+    """Shows a run on stderr."""
+
+    def __init__(self, plan: Plan, done: Mapping[str, Record], console: Console) -> None:
+        self._console = console
+        self._left = [
+            p for p in plan.processes
+            if any(c.key not in done or done[c.key].outcome not in FINAL for c in p.cells)
+        ]  # fmt: skip
+        self._start = time.monotonic()
+        self._live = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            refresh_per_second=1,
+        )
+        pending = sum(
+            c.key not in done or done[c.key].outcome not in FINAL
+            for p in self._left
+            for c in p.cells
+        )
+        self._task = self._live.add_task("starting", total=pending)
+
+    def process(self, process: ProcessPlan, phase: str) -> None:
+        """Show that a process enters a phase."""
+        if phase == "done":
+            self._left = [p for p in self._left if p is not process]
+            return
+        self._describe(f"{process.label}: {phase}")
+
+    def cell(self, cell: Cell, text: str) -> None:
+        """Show what a cell is doing."""
+        self._describe(f"{_name(cell)}: {text}")
+
+    def record(self, record: Record) -> None:
+        """Show that a cell has ended."""
+        self._live.advance(self._task)
+        mark = {"ok": "[green]✓[/]", "unsupported": "[yellow]–[/]", "failed_setup": "[yellow]–[/]"}
+        headline = (
+            _headline(record) if record.outcome == "ok" else f"{record.outcome}: {record.detail}"
+        )
+        validity = "" if record.validity == "valid" else f" [yellow]{record.validity}[/]"
+        sign = mark.get(record.outcome, "[red]✗[/]")
+        self._console.print(f"{sign} {_name(record.cell)}  {headline}{validity}", highlight=False)
+
+    def _describe(self, text: str) -> None:
+        left = sum(p.estimate_s for p in self._left)
+        spent = format_duration(time.monotonic() - self._start)
+        description = f"{text} · {spent} gone, about {format_duration(left)} left"
+        self._live.update(self._task, description=description)
+
+    def __enter__(self) -> ProgressView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+
+@contextmanager
+def show_progress(plan: Plan, done: Mapping[str, Record]) -> Iterator[ProgressView]:
+    """Show a run while the block runs."""
+    with ProgressView(plan, done, Console(stderr=True)) as view:
+        yield view
+
+
+def _name(cell: Cell) -> str:
+    options = "".join(f" {k}={v}" for k, v in sorted(cell.options.items()))
+    return f"{cell.model.name} · {cell.adapter} {cell.precision}{options} · {cell.workload.label}"
+
+
+def _headline(record: Record) -> str:
+    row = make_rows([record])[0]
+    for name in _HEADLINE:
+        number = row.number(name)
+        if number is not None:
+            return f"{name} {format_number(number)}"
+    return ""

@@ -1,0 +1,354 @@
+"""Records to rows: every number that people read, computed when reading.
+
+A row is one cell (model, adapter, precision, workload, device); its numbers come from the raw
+samples of its records, its joined numbers (speed-up, retention, accuracy per joule …) also from
+the records of the baseline and of the same model process. What cannot be said is Missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from effmark.energy_numbers import energy_numbers
+from effmark.metrics import METRICS, metric
+from effmark.record import Measured, Missing, Reason, Record
+from effmark.samples import Samples, estimate, metric_samples
+from effmark.scores import (
+    architecture_from_config,
+    decode_flops_per_token,
+    information_capacity,
+    mbu,
+    mfu,
+)
+from effmark.spec import Decode, Prefill
+from effmark.stats import Estimate, TooFew, ratio_of_medians_interval
+
+__all__ = ["ROWS_SCHEMA_VERSION", "Number", "Row", "make_rows", "row_json"]
+
+ROWS_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A value for people, with its interval where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+    n: int
+    source: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of a leaderboard with all its numbers."""
+
+    record: Record
+    """The last record; the others of the same cell are in `records`."""
+    records: tuple[Record, ...]
+    metrics: Mapping[str, Number | Missing] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> tuple[str, str, str, str, str]:
+        """Return model, adapter, precision, options, device: what a user chooses."""
+        cell = self.record.cell
+        options = " ".join(f"{k}={v}" for k, v in sorted(cell.options.items()))
+        return cell.model.name, cell.adapter, cell.precision, options, cell.device
+
+    def number(self, name: str) -> Number | None:
+        """Return a number, or None where it is missing."""
+        found = self.metrics.get(name)
+        return found if isinstance(found, Number) else None
+
+
+def make_rows(records: Iterable[Record]) -> list[Row]:
+    """Return the rows of records: one per cell, later attempts replacing earlier ones."""
+    rows = [Row(group[-1], group, _own_numbers(group)) for group in _grouped(records)]
+    by_process = _index(rows, lambda row: (*row.configuration, row.record.suite.sha256))
+    baselines = _index(
+        [row for row in rows if row.record.is_baseline],
+        lambda row: (row.record.cell.model.sha256, row.record.cell.device, _asked(row)),
+    )
+    return [
+        Row(
+            row.record,
+            row.records,
+            {
+                **row.metrics,
+                **_relative(row, baselines.get(_baseline_key(row), [None])[0]),
+                **_joined(row, by_process[(*row.configuration, row.record.suite.sha256)]),
+            },
+        )
+        for row in rows
+    ]
+
+
+def row_json(row: Row) -> dict[str, Any]:
+    """Return a row as published by `effmark leaderboard --json`."""
+    cell = row.record.cell
+    return {
+        "suite": f"{row.record.suite.name}-v{row.record.suite.version}",
+        "profile": row.record.suite.profile,
+        "model": cell.model.name,
+        "adapter": cell.adapter,
+        "precision": cell.precision,
+        "options": dict(cell.options),
+        "workload": cell.workload.label,
+        "device": cell.device,
+        "threads": cell.threads,
+        "outcome": row.record.outcome,
+        "detail": row.record.detail,
+        "validity": row.record.validity,
+        "advice": [a.model_dump(mode="json") for a in row.record.advice],
+        "metrics": {name: _number_json(number) for name, number in row.metrics.items()},
+        "records": [record.id for record in row.records],
+    }
+
+
+def _number_json(number: Number | Missing) -> dict[str, Any]:
+    if isinstance(number, Missing):
+        return {"missing": number.reason, "detail": number.detail}
+    return {
+        "value": _finite(number.value),
+        "low": _finite(number.low),
+        "high": _finite(number.high),
+        "unit": number.unit,
+        "n": number.n,
+        "source": number.source,
+        "method": number.method,
+    }
+
+
+def _finite(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return value
+    return "inf" if value > 0 else "-inf"
+
+
+def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
+    """Return the records of each cell, repetitions together, the last attempt of each."""
+    latest = {record.cell.key: record for record in records}
+    groups: dict[Any, list[Record]] = {}
+    for record in latest.values():
+        same = record.cell.model_copy(update={"repetition": 0}).key
+        groups.setdefault(same, []).append(record)
+    return [tuple(group) for group in groups.values()]
+
+
+def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
+    """Return what the records of one cell say by themselves."""
+    good = [record for record in records if record.outcome == "ok"] or [records[-1]]
+    found: dict[str, Number | Missing] = {}
+    for name, samples in _pooled(good).items():
+        found[name] = samples if isinstance(samples, Missing) else _number(samples)
+    found.update(energy_numbers(good, _ratio_number))
+    return found
+
+
+def _pooled(records: Sequence[Record]) -> dict[str, Samples | Missing]:
+    """Return the samples of repeated processes together, grouped by process."""
+    if len(records) == 1:
+        return metric_samples(records[0])
+    parts = [metric_samples(record) for record in records]
+    pooled: dict[str, Samples | Missing] = {}
+    for name in parts[0]:
+        mine = [s for part in parts if isinstance(s := part.get(name), Samples)]
+        pooled[name] = _concatenated(mine) if mine else parts[0][name]
+    return pooled
+
+
+def _concatenated(parts: Sequence[Samples]) -> Samples:
+    first = parts[0]
+    return Samples(
+        metric=first.metric,
+        values=[v for part in parts for v in part.values],
+        weights=None if first.weights is None else [w for p in parts for w in (p.weights or ())],
+        estimator=first.estimator,
+        q=first.q,
+        groups=[i for i, part in enumerate(parts) for _ in part.values],
+        serial=False,
+        source=first.source,
+    )
+
+
+def _number(samples: Samples) -> Number | Missing:
+    found = estimate(samples)
+    if isinstance(found, TooFew):
+        return Missing(metric=samples.metric, reason="too_few_samples", detail=found.detail)
+    return _from_estimate(samples.metric, found, samples.source)
+
+
+def _from_estimate(name: str, found: Estimate, source: str) -> Number:
+    return Number(
+        found.value, found.low, found.high, metric(name).unit, found.n, source, found.method
+    )
+
+
+def _ratio_number(
+    name: str, values: Sequence[float], weights: Sequence[float], source: str
+) -> Number | Missing:
+    return _number(Samples(name, values, weights, "ratio", serial=False, source=source))
+
+
+def _asked(row: Row) -> str:
+    return f"{row.record.suite.name} {row.record.suite.version} {row.record.cell.workload.label}"
+
+
+def _baseline_key(row: Row) -> tuple[str, str, str]:
+    return row.record.cell.model.sha256, row.record.cell.device, _asked(row)
+
+
+def _index(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+_WORK = ("tpot_s", "latency_s", "ttft_s")
+"""What a speed-up compares: the time per unit of work, the first of these that both rows have."""
+
+
+def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
+    """Return speed-up, compression and retention against the baseline of the suite."""
+    if baseline is None or baseline.record.outcome != "ok" or row.record.outcome != "ok":
+        return {}
+    found: dict[str, Number | Missing] = {}
+    ours, theirs = row.record.facts, baseline.record.facts
+    if ours and theirs:
+        ratio = theirs.weights_b / ours.weights_b
+        found["compression_ratio"] = Number(ratio, None, None, "ratio", 1, "tensors", "exact")
+    for name in _WORK:
+        mine, base = metric_samples(row.record).get(name), metric_samples(baseline.record).get(name)
+        if isinstance(mine, Samples) and isinstance(base, Samples):
+            compared = ratio_of_medians_interval(list(mine.values), list(base.values))
+            found["speedup"] = _from_estimate("speedup", compared, "clock")
+            break
+    found.update(_retention(row, baseline))
+    return found
+
+
+def _retention(row: Row, baseline: Row) -> dict[str, Number | Missing]:
+    """Return the share of the baseline's quality that is kept; paired where items are shared."""
+    for name, inverse in (("bits_per_byte", True), ("accuracy", False)):
+        ours, theirs = row.record.measurement(name), baseline.record.measurement(name)
+        if isinstance(ours, Measured) and isinstance(theirs, Measured):
+            above, below = (theirs, ours) if inverse else (ours, theirs)
+            if len(above.samples) != len(below.samples) or not sum(below.samples):
+                return {}
+            number = _ratio_number("quality_retention", above.samples, below.samples, ours.source)
+            return {"quality_retention": number}
+    return {}
+
+
+def _joined(row: Row, process: Sequence[Row]) -> dict[str, Number | Missing]:
+    """Return numbers that need the other cells of the same model process."""
+    found: dict[str, Number | Missing] = {}
+    workload = row.record.cell.workload
+    if row.number("bits_per_byte") is not None:
+        found["information_capacity"] = _capacity(row)
+    if isinstance(workload, Decode | Prefill):
+        found.update(_utilisation(row))
+        accuracies = [n for other in process if (n := other.number("accuracy"))]
+        energy = row.number("energy_j_per_output_token")
+        if accuracies and energy is not None and energy.value > 0:
+            found["accuracy_per_j"] = _quotient("accuracy_per_j", accuracies[0], energy)
+    return found
+
+
+def _quotient(name: str, above: Number, below: Number) -> Number:
+    """Return above / below; relative errors of independent numbers add in quadrature."""
+    value = above.value / below.value
+    widths = [
+        (n.high - n.low) / 2 / n.value
+        if n.low is not None and n.high is not None and n.value
+        else None
+        for n in (above, below)
+    ]
+    if None in widths:
+        return Number(
+            value, None, None, metric(name).unit, min(above.n, below.n), below.source, "ratio"
+        )
+    spread = value * math.hypot(*(w for w in widths if w is not None))
+    return Number(value, value - spread, value + spread, metric(name).unit, min(above.n, below.n),
+                  below.source, "ratio, errors in quadrature")  # fmt: skip
+
+
+_CAPACITY_TOKENS = 1024
+"""Length over which decode FLOPs are averaged, as the authors of information capacity do."""
+
+
+def _capacity(row: Row) -> Number | Missing:
+    """Return the information capacity without bias; text and NLL from the same tokens."""
+    bits = row.record.measurement("bits_per_byte")
+    tokens = row.record.measurement("perplexity")
+    facts = row.record.facts
+    name = "information_capacity"
+    if not isinstance(bits, Measured) or not isinstance(tokens, Measured) or facts is None:
+        return _missing(name, "not_applicable", "needs the likelihood of a text")
+    if bits.weights is None or tokens.weights is None:
+        return _missing(name, "undefined", "the text was scored without counts")
+    try:
+        arch = architecture_from_config(facts.config)
+    except ValueError as error:
+        return _missing(name, "not_present", f"FLOPs unknown: {error}")
+    flops = decode_flops_per_token(arch, _CAPACITY_TOKENS)
+    gain = [8 * size - nll for size, nll in zip(bits.weights, bits.samples, strict=True)]
+    number = _ratio_number(name, gain, tokens.weights, "logits")
+    if isinstance(number, Missing):
+        return number
+    score = information_capacity(number.value, 0.0, flops, bias=0.0)
+    scale = math.log2(flops)
+    low, high = (None if bound is None else bound / scale for bound in (number.low, number.high))
+    return Number(score, low, high, "ratio", number.n, "logits", f"bias 0; {number.method}")
+
+
+def _utilisation(row: Row) -> dict[str, Number | Missing]:
+    """Return MBU of decode steps and MFU, against peaks measured on the same machine."""
+    facts, environment = row.record.facts, row.record.environment
+    if facts is None or environment is None:
+        return {}
+    bandwidth = environment.state.get("peak_bandwidth_b_per_s")
+    flops = environment.state.get("peak_flop_per_s")
+    found: dict[str, Number | Missing] = {}
+    workload, step = row.record.cell.workload, row.number("tpot_s")
+    if isinstance(workload, Decode) and isinstance(bandwidth, float) and step is not None:
+        context = workload.prompt_tokens + workload.new_tokens / 2
+        kv = (facts.kv_bytes_per_token or 0) * context * workload.batch
+        used = mbu(facts.weights_b, kv, step.value, bandwidth)
+        found["mbu"] = _scaled("mbu", used, step)
+    rate = row.number("output_token_throughput" if isinstance(workload, Decode)
+                      else "prefill_token_throughput")  # fmt: skip
+    if isinstance(flops, float) and rate is not None and facts.flops_per_unit:
+        found["mfu"] = _scaled(
+            "mfu", mfu(facts.flops_per_unit, rate.value, flops), rate, direct=True
+        )
+    if not found:
+        detail = "no peaks were measured in this run"
+        found = {name: _missing(name, "not_present", detail) for name in ("mbu", "mfu")}
+    return found
+
+
+def _scaled(name: str, value: float, basis: Number, *, direct: bool = False) -> Number:
+    """Return a number that is proportional (or inversely so) to another, with its interval."""
+    bounds = (basis.low, basis.high) if direct else (basis.high, basis.low)
+    low, high = (
+        None if bound is None else value * (bound / basis.value if direct else basis.value / bound)
+        for bound in bounds
+    )
+    return Number(value, low, high, metric(name).unit, basis.n, basis.source, basis.method)
+
+
+def _missing(name: str, reason: Reason, detail: str) -> Missing:
+    return Missing(metric=name, reason=reason, detail=detail)
+
+
+def known_metrics(rows: Iterable[Row]) -> list[str]:
+    """Return the names of all metrics that any row has a number for, in the table's order."""
+    present = {name for row in rows for name in row.metrics if row.number(name) is not None}
+    return [name for name in METRICS if name in present]

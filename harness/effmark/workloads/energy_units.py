@@ -1,0 +1,43 @@
+"""How much work fell into an energy window, by interpolation between time stamps.
+
+A step that crosses an edge of the window counts by the share of its time that lies inside, so the
+denominator of J/token belongs to the same window as its numerator.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+from effmark.record import Block, EnergyReading
+from effmark.spec import Decode, Infer, Prefill, Workload
+
+__all__ = ["with_units"]
+
+
+def with_units(
+    reading: EnergyReading, blocks: Sequence[Block], workload: Workload
+) -> EnergyReading:
+    """Return a reading with the work that was done between its start and its end."""
+    units: dict[str, float] = {}
+    for block in blocks:
+        edges = [block.start_s, *(block.start_s + step for step in block.steps_s)]
+        shares = [_inside(begin, end, reading) for begin, end in itertools.pairwise(edges)]
+        whole = _inside(block.start_s, block.end_s, reading)
+        units["requests"] = units.get("requests", 0.0) + whole * block.sequences
+        if isinstance(workload, Infer):
+            units["images"] = units.get("images", 0.0) + whole * block.sequences
+        elif isinstance(workload, Decode | Prefill) and shares:
+            prompt = shares[0] * block.sequences * workload.prompt_tokens
+            units["input_tokens"] = units.get("input_tokens", 0.0) + prompt
+            output = sum(shares) * block.sequences
+            units["output_tokens"] = units.get("output_tokens", 0.0) + output
+    return reading.model_copy(update={"units": units})
+
+
+def _inside(begin: float, end: float, reading: EnergyReading) -> float:
+    """Return the share of [begin, end] that lies inside the window."""
+    if end <= begin:
+        return 1.0 if reading.start_s < end <= reading.end_s else 0.0
+    overlap = min(end, reading.end_s) - max(begin, reading.start_s)
+    return max(0.0, overlap) / (end - begin)
