@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 from effmark.stats.arrays import ascending
-from effmark.stats.dependence import group_inflation, serial_inflation
+from effmark.stats.dependence import FEWEST, group_inflation, quantile_inflation
 from effmark.stats.distributions import binomial_cdf, normal_quantile, t_quantile
 from effmark.stats.estimate import Estimate, TooFew, check_confidence, check_samples
 
@@ -98,6 +98,23 @@ def median_interval(
     return _interval(samples, 0.5, confidence, groups, serial)
 
 
+def cautious_half_width(samples: Sequence[float], confidence: float = 0.95) -> float | None:
+    """Return a relative half-width of the median to stop by: no smaller than the reported one.
+
+    Dependence is taken to be one standard error stronger than it seems; where samples are too few
+    to see it, half their whole range counts. None where there are too few, or the median is 0.
+    """
+    ordered = ascending(samples)
+    n, value = len(ordered), quantile(ordered, 0.5)
+    if n < needed_samples(0.5, confidence) or value <= 0:
+        return None
+    if n < FEWEST:
+        return float(ordered[-1] - ordered[0]) / 2 / value
+    inflation = quantile_inflation(samples, value, caution=1.0)
+    bounds = _stretched(ordered, 0.5, confidence, inflation, n / inflation)
+    return None if bounds is None else (bounds[1] - bounds[0]) / 2 / value
+
+
 def _interval(
     samples: Sequence[float],
     q: float,
@@ -122,17 +139,25 @@ def _interval(
     if ordered[0] == ordered[-1]:
         bound = float(ordered[0])
         return Estimate(bound, bound, bound, n, method, confidence, worth, "constant samples")
-    low, high = _ranks(n, q, confidence)
-    stretch = math.sqrt(inflation)
-    if inflation > 1:
-        stretch *= _student_stretch(confidence, units)
-    centre = n * q + 0.5
-    low, high = centre - (centre - low) * stretch, centre + (high - centre) * stretch
-    if low < 1 or high > n:
+    bounds = _stretched(ordered, q, confidence, inflation, units)
+    if bounds is None:
         return without(f"{n} dependent samples are worth {n / inflation:.1f}; too few")
-    return Estimate(
-        value, _at_rank(ordered, low), _at_rank(ordered, high), n, method, confidence, worth
-    )
+    return Estimate(value, *bounds, n, method, confidence, worth)
+
+
+def _stretched(
+    ordered: Sequence[float], q: float, confidence: float, inflation: float, units: float
+) -> tuple[float, float] | None:
+    """Return the bounds of a quantile of dependent samples, None where ranks leave the range."""
+    n = len(ordered)
+    low, high = _ranks(n, q, confidence)
+    if inflation > 1:
+        stretch = math.sqrt(inflation) * _student_stretch(confidence, units)
+        centre = n * q + 0.5
+        low, high = centre - (centre - low) * stretch, centre + (high - centre) * stretch
+    if low < 1 or high > n:
+        return None
+    return _at_rank(ordered, low), _at_rank(ordered, high)
 
 
 def _inflation(
@@ -141,10 +166,10 @@ def _inflation(
     """Return the inflation of the indicator of a quantile, and the independent units behind it."""
     if groups is None and not serial:
         return 1.0, math.inf
-    below = [1.0 if sample <= value else 0.0 for sample in samples]
     if groups is not None:
+        below = [1.0 if sample <= value else 0.0 for sample in samples]
         return group_inflation(below, groups), float(len(set(groups)))
-    inflation = serial_inflation(below)
+    inflation = quantile_inflation(samples, value)
     return inflation, len(samples) / inflation
 
 
