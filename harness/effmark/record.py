@@ -153,7 +153,8 @@ class StopVerdict(Frozen):
     rel_half_width: float | None = None
     """Relative half-width of the interval of the median when measuring ended."""
     confidence: float = 0.95
-    steady: Literal["reached", "never_reached", "not_applicable"] = "not_applicable"
+    steady: Literal["reached", "never_reached", "unknown", "not_applicable"] = "not_applicable"
+    """`unknown`: the budget allowed too few blocks to tell."""
 
 
 class ModelFacts(Frozen):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from effmark.errors import AdapterError
 from effmark.record import Block
 from effmark.stopping import SequentialRule
-from effmark.warmup import WarmUp
+from effmark.warmup import WarmupRule
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.energy_units import with_units
 
@@ -57,35 +59,52 @@ def _difference(before: int | None, after: int | None) -> int | None:
 def measure_blocks(context: Context, work: Work, sequences: int, findings: Findings) -> None:
     """Fill findings with warm-up blocks, steady blocks, energy and the reason for stopping."""
     origin = time.monotonic()
-    warm_up = WarmUp(budget_s=None if context.budget_s is None else context.budget_s / 3)
-    index = 0
-    blocks: list[Block] = []
-    while not warm_up.done:
-        context.progress(f"warm-up {index + 1}")
-        blocks.append(timed_block(context, work, index, sequences, origin))
-        warm_up.add(blocks[-1].end_s - blocks[-1].start_s)
-        index += 1
-    findings.warmup_blocks = blocks[: warm_up.steady_from]
-    findings.blocks = blocks[warm_up.steady_from :]
 
+    def block(index: int) -> Block:
+        return timed_block(context, work, index, sequences, origin)
+
+    warm = _warm_up(context, block)
+    findings.warmup_blocks = warm.blocks[: warm.start]
+    findings.blocks = warm.blocks[warm.start :]
     rule = SequentialRule(
         context.precision,
         budget_s=context.budget_s,
         min_blocks=context.min_blocks,
         max_blocks=context.max_blocks,
     )
-    for block in findings.blocks:
-        rule.add(block.end_s - block.start_s)
+    for done in findings.blocks:
+        rule.add(done.end_s - done.start_s, done.end_s)
     context.energy.start()
-    verdict = rule.verdict()
-    while verdict is None:
+    while (stop := rule.verdict()) is None:
+        index = len(findings.warmup_blocks) + len(findings.blocks)
         context.progress(f"block {index + 1}")
-        findings.blocks.append(timed_block(context, work, index, sequences, origin))
-        rule.add(findings.blocks[-1].end_s - findings.blocks[-1].start_s)
-        index += 1
-        verdict = rule.verdict()
+        findings.blocks.append(block(index))
+        rule.add(findings.blocks[-1].end_s - findings.blocks[-1].start_s, findings.blocks[-1].end_s)
     readings, missing = context.energy.stop(origin)
     workload = context.cell.workload
     findings.energy.extend(with_units(r, findings.blocks, workload) for r in readings)
     findings.energy_missing.extend(missing)
-    findings.stop = verdict.model_copy(update={"steady": warm_up.verdict})
+    findings.stop = stop.model_copy(update={"steady": warm.steady})
+
+
+@dataclass(frozen=True)
+class _Warm:
+    """The first blocks, and from which of them on they count."""
+
+    blocks: list[Block]
+    start: int
+    steady: Literal["reached", "never_reached", "unknown"]
+
+
+def _warm_up(context: Context, block: Callable[[int], Block]) -> _Warm:
+    """Run blocks until the steady state is seen or a third of the budget is gone."""
+    budget_s = None if context.budget_s is None else context.budget_s / 3
+    rule = WarmupRule(budget_s=budget_s)
+    blocks: list[Block] = []
+    while (verdict := rule.verdict()) is None:
+        if blocks and budget_s is not None and blocks[-1].end_s >= budget_s:
+            return _Warm(blocks, 1, "unknown")  # the very first block is never steady
+        context.progress(f"warm-up {len(blocks) + 1}")
+        blocks.append(block(len(blocks)))
+        rule.add(blocks[-1].end_s - blocks[-1].start_s, blocks[-1].end_s)
+    return _Warm(blocks, verdict.start, verdict.steady)
