@@ -82,7 +82,7 @@ def _cut(values: Sequence[float]) -> int:
         total += values[index]
         square += values[index] * values[index]
         kept = n - index
-        if kept < max(3, n // 4):
+        if kept < max(3, n // 2 - 1):
             continue
         spread = max(square - total * total / kept, 0.0) / (kept * kept)
         if spread <= best * (1 + 1e-12):
@@ -139,7 +139,7 @@ class WarmupRule:
 
     Args:
         max_blocks: blocks after which "never reached" is the verdict.
-        budget_s: seconds after which it is, too, once `FEWEST_BLOCKS` are there; None for none.
+        budget_s: seconds after which it is, too, however few blocks there are; None for none.
     """
 
     def __init__(self, max_blocks: int = 60, budget_s: float | None = None) -> None:
@@ -154,9 +154,8 @@ class WarmupRule:
         """Take the time of a block, above 0, and the seconds since the first block began."""
         self.values.append(value_s)
         n = len(self.values)
-        last = n >= self.max_blocks or (
-            n >= FEWEST_BLOCKS and self.budget_s is not None and elapsed_s >= self.budget_s
-        )
+        used_up = self.budget_s is not None and elapsed_s >= self.budget_s
+        last = n >= self.max_blocks or used_up
         if self._verdict is not None or not (last or n >= self._next_look):
             return
         self._next_look = math.ceil(n * LOOK_FACTOR)
