@@ -1,0 +1,75 @@
+"""Rows to one self-contained HTML page: no network, no build step, nothing but this file.
+
+The data travels as JSON in a script element whose `<`, `>` and `&` are escaped, and the page's
+script makes elements with textContent only: whatever a model is called stays text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from effmark.errors import StoreError
+from effmark.report.page_data import page_data
+from effmark.rows import Row
+
+__all__ = ["render_page", "write_page"]
+
+_SCRIPTS = ("page.js",)
+
+
+def write_page(rows: Sequence[Row], target: Path, damage: Sequence[str] = ()) -> Path:
+    """Return the path of the page after writing it in one step.
+
+    Args:
+        rows: what the page shows.
+        target: the HTML file; its folder is made where it is missing.
+        damage: places of lines that could not be read, which the page counts.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    text = render_page(rows, damage)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except OSError as error:
+        raise StoreError(f"page {str(target)!r} cannot be written: {error}") from error
+    return target
+
+
+def render_page(rows: Sequence[Row], damage: Sequence[str] = ()) -> str:
+    """Return the page as HTML text."""
+    data = page_data(rows, damage)
+    loader = FunctionLoader(_asset)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("template.html.j2").render(
+        title=data["title"],
+        style=Markup(_asset("page.css")),
+        script=Markup("\n".join(_asset(name) for name in _SCRIPTS)),
+        data=Markup(_inert(data)),
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("effmark.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _inert(data: Any) -> str:
+    """Return JSON that no HTML parser can leave: every character that it knows is escaped."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
