@@ -1,0 +1,133 @@
+"""The kernel, by ctypes: the few calls that Python 3.11 has no function for.
+
+Every function raises OSError as ``os`` does. The library handle keeps the interpreter lock
+(PyDLL), which `clone_process` needs and nothing here suffers from.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+
+from effmark.sandbox.syscalls import number
+
+__all__ = [
+    "Mount",
+    "Namespace",
+    "clone_process",
+    "drop_capabilities",
+    "libc",
+    "mount",
+    "pivot_to_here",
+    "prctl",
+    "protect",
+    "syscall",
+    "turn_off_address_randomization",
+    "unshare",
+]
+
+libc = ctypes.PyDLL(None, use_errno=True)
+
+_ADDR_NO_RANDOMIZE = 0x0040000
+_CAPABILITY_VERSION_3 = 0x20080522
+_MNT_DETACH = 2
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+
+
+class Namespace:
+    """Flags of clone(2) and unshare(2)."""
+
+    MOUNT = 0x00020000
+    CGROUP = 0x02000000
+    UTS = 0x04000000
+    IPC = 0x08000000
+    USER = 0x10000000
+    PID = 0x20000000
+    NET = 0x40000000
+
+
+class Mount:
+    """Flags of mount(2), and attributes of mount_setattr(2) (the same numbers)."""
+
+    RDONLY = 1
+    NOSUID = 2
+    NODEV = 4
+    NOEXEC = 8
+    BIND = 4096
+    REC = 16384
+    PRIVATE = 1 << 18
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return int(result)
+
+
+def syscall(name: str, *arguments: object) -> int:
+    """Return what a raw system call returns; raise OSError where it fails."""
+    return _checked(libc.syscall(number(name), *arguments), name)
+
+
+def unshare(flags: int) -> None:
+    """Leave the given namespaces for new ones."""
+    _checked(libc.unshare(flags), "unshare")
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Return what prctl(2) returns, its missing arguments being 0."""
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    return _checked(libc.prctl(option, *padded), f"prctl {option}")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Mount `source` on `target`."""
+    arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags))
+    _checked(libc.mount(*arguments, options.encode()), f"mount {kind or 'bind'} on {target}")
+
+
+def protect(path: str, attributes: int, *, recursive: bool) -> None:
+    """Add mount attributes (read-only, no setuid) to the mount at `path`, and to those below."""
+    request = ctypes.create_string_buffer(struct.pack("QQQQ", attributes, 0, 0, 0), 32)
+    flags = _AT_RECURSIVE if recursive else 0
+    syscall("mount_setattr", _AT_FDCWD, path.encode(), flags, request, ctypes.c_ulong(32))
+
+
+def pivot_to_here() -> None:
+    """Make the current directory the root and let go of the old one."""
+    syscall("pivot_root", b".", b".")
+    _checked(libc.umount2(b".", _MNT_DETACH), "umount2")
+    os.chdir("/")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, for good."""
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+    syscall("capset", header, ctypes.create_string_buffer(24))
+
+
+def turn_off_address_randomization() -> None:
+    """Fix the address layout of whatever this process executes next."""
+    _checked(libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE)), "personality")
+
+
+def clone_process(namespaces: int) -> int:
+    """Return a child's process id, 0 in the child, which lives in new namespaces.
+
+    glibc keeps the caller's thread id and a raw clone does not refresh it. So the caller must be
+    process 1 of its own process namespace: then the stale id is the right one in the child too.
+    """
+    api = ctypes.pythonapi
+    api.PyOS_BeforeFork()
+    pid = libc.syscall(number("clone"), ctypes.c_ulong(namespaces | signal.SIGCHLD), 0, 0, 0, 0)
+    code = ctypes.get_errno()
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+        return 0
+    api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(code, f"clone: {os.strerror(code)}")
+    return int(pid)
