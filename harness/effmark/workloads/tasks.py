@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from effmark.errors import UnsupportedError
+import json
+
+from effmark.quality.evaluation import Evaluation, evaluate_tasks
+from effmark.record import Measured, Measurement, Missing
+from effmark.spec import Tasks
 from effmark.workloads.context import Context, Findings
 
 __all__ = ["tasks"]
@@ -10,4 +14,27 @@ __all__ = ["tasks"]
 
 def tasks(context: Context) -> Findings:
     """Measure the accuracy on a task or group; every item is a sample."""
-    raise UnsupportedError("interim")
+    workload = context.cell.workload
+    assert isinstance(workload, Tasks)
+    context.progress(f"lm-eval {workload.name}")
+    found = evaluate_tasks(
+        context.adapter,
+        context.facts,
+        workload.name,
+        workload.limit,
+        workload.fewshot,
+        context.cache,
+    )
+    notes = {
+        "lm_eval": json.dumps(found.results, sort_keys=True),
+        "task_versions": json.dumps(found.versions, sort_keys=True),
+    }
+    return Findings(measurements=[_accuracy(found)], notes=notes)
+
+
+def _accuracy(found: Evaluation) -> Measurement:
+    if not found.right:
+        detail = "the task has no metric per item; lm-eval's aggregates are in the notes"
+        return Missing(metric="accuracy", reason="not_applicable", detail=detail)
+    return Measured(metric="accuracy", unit="ratio", samples=found.right, estimator="mean",
+                    source="lm_eval", group=found.task_of_item)  # fmt: skip

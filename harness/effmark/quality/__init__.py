@@ -1,0 +1,1 @@
+"""Task quality through lm-eval; importing this package imports no lm-eval."""

@@ -1,0 +1,159 @@
+"""lm-eval tasks on an adapter: found, run, and turned into one answer per item."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from effmark.adapter import Adapter
+from effmark.errors import PrerequisiteError, SpecError
+from effmark.record import ModelFacts
+from effmark.registry import nearest
+from effmark.suites import data_file
+
+__all__ = ["Evaluation", "evaluate_tasks"]
+
+_ITEM_METRICS = ("acc", "exact_match", "acc_norm")
+"""What counts as an item being right, the first that a task has."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What lm-eval found."""
+
+    right: tuple[float, ...]
+    """1 or 0 per item, all tasks in order; a share where the task gives one."""
+    task_of_item: tuple[str, ...]
+    results: dict[str, dict[str, Any]]
+    """lm-eval's own aggregates by task."""
+    versions: dict[str, str]
+
+
+def evaluate_tasks(
+    adapter: Adapter, facts: ModelFacts, name: str, limit: int | None, fewshot: int, cache: Path
+) -> Evaluation:
+    """Return the evaluation of a task or group on a loaded adapter.
+
+    Args:
+        adapter: Must score or generate, as the task asks.
+        facts: The facts of its model.
+        name: A task or group of lm-eval, one that an installed suite brings, or a YAML file.
+        limit: At most so many items per task.
+        fewshot: Examples before each item, where the task does not fix them.
+        cache: Root under which lm-eval's data sets keep their files.
+
+    Raises:
+        PrerequisiteError: lm-eval is not installed.
+        SpecError: no such task.
+    """
+    os.environ.setdefault("HF_DATASETS_CACHE", str(cache / "datasets"))
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    try:
+        from lm_eval.evaluator import evaluate
+        from lm_eval.tasks import TaskManager
+
+        from effmark.quality.bridge import AdapterLM
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"task {name!r} needs {error.name!r}; install it with: pip install 'effmark[quality]'"
+        ) from error
+    with _task_folder(name) as (folder, task):
+        manager = TaskManager(
+            include_path=str(folder) if folder else None, include_defaults=folder is None
+        )
+        if task not in manager.all_tasks:
+            raise SpecError(
+                f"no lm-eval task {name!r}; {nearest(task, list(manager.all_tasks))[:300]}"
+            )
+        loaded = manager.load([task])
+        for one in loaded["tasks"].values():
+            if one.config.num_fewshot is None or fewshot:
+                one.set_config(key="num_fewshot", value=fewshot)
+        found = evaluate(
+            AdapterLM(adapter, facts), loaded, limit=limit, bootstrap_iters=0, log_samples=True
+        )
+    return _evaluation(found)
+
+
+@contextmanager
+def _task_folder(name: str) -> Iterator[tuple[Path | None, str]]:
+    """Yield a folder of task files with absolute data paths, or None for lm-eval's own tasks."""
+    source = _local_folder(name)
+    if source is None:
+        yield None, name
+        return
+    with tempfile.TemporaryDirectory(prefix="effmark-tasks-") as scratch:
+        target = Path(scratch)
+        for path in source.iterdir():
+            if path.suffix in (".yaml", ".yml"):
+                (target / path.name).write_text(_absolute(path), encoding="utf-8")
+            elif path.suffix == ".py":
+                shutil.copy(path, target)
+        yield target, _task_name(name)
+
+
+def _local_folder(name: str) -> Path | None:
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise SpecError(f"task file {name!r}: no such file")
+        return Path(name).resolve().parent
+    try:
+        return data_file("tasks", name)
+    except SpecError:
+        return None
+
+
+def _task_name(name: str) -> str:
+    """Return the task that a file defines; a name stands for itself."""
+    if not name.endswith((".yaml", ".yml")):
+        return name
+    try:
+        table = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+        return str(table.get("task") if isinstance(table.get("task"), str) else table["group"])
+    except (yaml.YAMLError, AttributeError, KeyError) as error:
+        raise SpecError(f"task file {name!r} names no task or group: {error}") from error
+
+
+def _absolute(path: Path) -> str:
+    """Return a task file in which relative data files are absolute paths."""
+    table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    files = (table.get("dataset_kwargs") or {}).get("data_files")
+    if isinstance(files, dict):
+        for split, file in files.items():
+            if isinstance(file, str) and "://" not in file:
+                files[split] = str((path.parent / file).resolve())
+    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
+
+
+def _evaluation(found: dict[str, Any]) -> Evaluation:
+    right: list[float] = []
+    names: list[str] = []
+    for task, items in found["samples"].items():
+        for item in sorted(items, key=lambda item: int(item["doc_id"])):
+            for key in _ITEM_METRICS:
+                if key in item:
+                    right.append(float(item[key]))
+                    names.append(task)
+                    break
+    results = {
+        task: {key: value for key, value in table.items() if _is_plain(value)}
+        for task, table in found["results"].items()
+    }
+    versions = {task: str(version) for task, version in found.get("versions", {}).items()}
+    plain = json.loads(json.dumps(results, default=float))
+    return Evaluation(tuple(right), tuple(names), plain, versions)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value of lm-eval's table is a number or a text."""
+    return isinstance(value, str | int) or hasattr(value, "__float__")
