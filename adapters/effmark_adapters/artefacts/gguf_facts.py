@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from effmark.schema import Frozen
-from effmark_adapters.artefacts.gguf_source import Source, Tensor, from_gguf
+from effmark_adapters.artefacts.gguf_source import Source, Tensor
 from effmark_adapters.artefacts.gguf_types import is_matrix, tensor_b
 
 __all__ = ["GgufFacts", "read_facts"]
@@ -42,16 +41,11 @@ class GgufFacts(Frozen):
     matrix_bits: float
     embedding_bits: float
     head_bits: float
-    kv_values_per_token: int
-    """Keys and values of all layers for one token."""
-    flops_per_token: float
-    """2 per weight that multiplies (matrices and head), without attention over the context."""
     config: dict[str, int | float | str | bool | None]
 
 
-def read_facts(path: Path) -> GgufFacts:
-    """Return the facts of a GGUF file."""
-    source = from_gguf(path)
+def read_facts(source: Source, file_b: int) -> GgufFacts:
+    """Return the facts of a GGUF file that was opened as a source."""
     size_b = {t.name: tensor_b(t.shape, str(t.stored)) for t in source.tensors}
     weights = {t.name: t for t in source.tensors if not t.name.startswith("rope_freqs")}
     embedding = weights["token_embd.weight"]
@@ -65,7 +59,7 @@ def read_facts(path: Path) -> GgufFacts:
     return GgufFacts(
         parameters=sum(_count(t) for t in weights.values()),
         weights_b=sum(size_b[name] for name in weights),
-        file_b=path.stat().st_size,
+        file_b=file_b,
         types=dict(sorted(Counter(str(t.stored) for t in weights.values()).items())),
         matrix_type=_most(matrices),
         embedding_type=str(embedding.stored),
@@ -73,8 +67,6 @@ def read_facts(path: Path) -> GgufFacts:
         matrix_bits=bits(matrices),
         embedding_bits=bits([embedding]),
         head_bits=bits([head]),
-        kv_values_per_token=_kv_values(config),
-        flops_per_token=2.0 * sum(_count(t) for t in (*matrices, head)),
         config=config,
     )
 
@@ -109,8 +101,3 @@ def _config(source: Source, *, tied: bool, vocabulary: int) -> dict[str, Any]:
         "vocab_size": vocabulary,
         "tie_word_embeddings": tied,
     }
-
-
-def _kv_values(config: dict[str, Any]) -> int:
-    per_layer = 2 * int(config["num_key_value_heads"]) * int(config["head_dim"])
-    return int(config["num_hidden_layers"]) * per_layer

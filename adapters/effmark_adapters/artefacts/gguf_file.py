@@ -70,8 +70,8 @@ def gguf_file(request: LoadRequest, quantise: Quantise | None = None) -> GgufFil
         PrerequisiteError: the model or a package is missing.
     """
     path = _check(request)
-    versions = [CONVERTER_VERSION, importlib.metadata.version("gguf")]
-    key = content_hash([request.model.sha256, request.precision, *versions])[:32]
+    makers = [CONVERTER_VERSION, importlib.metadata.version("gguf"), GgufFacts.model_json_schema()]
+    key = content_hash([request.model.sha256, request.precision, *makers])[:32]
     what = f"{request.model.name} as GGUF {request.precision}"
     entry = build_once(
         request.cache, "gguf", key, lambda folder: _build(request, path, folder, quantise), what
@@ -96,16 +96,15 @@ def _check(request: LoadRequest) -> Path:
 
 
 def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | None) -> None:
-    made = path
-    if request.precision != AS_IS:
-        source = from_folder(path) if request.model.kind == "hf" else from_gguf(path)
-        check_types(
-            ((t.name, t.shape) for t in source.tensors), request.precision, source.layers
-        )
-        if any(t.stored != _type(t, request.precision, source) for t in source.tensors):
+    source = from_folder(path) if request.model.kind == "hf" else from_gguf(path)
+    made, precision = path, request.precision
+    if precision != AS_IS:
+        check_types(((t.name, t.shape) for t in source.tensors), precision, source.layers)
+        if any(t.stored != _type(t, precision, source) for t in source.tensors):
             made = folder / "model.gguf"
-            write_gguf(source, request.precision, made, quantise)
-    facts = read_facts(made)
+            write_gguf(source, precision, made, quantise)
+            source = from_gguf(made)
+    facts = read_facts(source, made.stat().st_size)
     (folder / "facts.json").write_text(facts.model_dump_json(), "utf-8")
 
 
@@ -130,9 +129,7 @@ def write_gguf(
     for tensor, kind in zip(source.tensors, types, strict=True):
         size_b = tensor_b(tensor.shape, kind)
         dtype = np.dtype(np.float32)  # `raw_dtype` says what it is; the shape counts values
-        writer.add_tensor_info(
-            tensor.name, tensor.shape, dtype, size_b, GGMLQuantizationType[kind]
-        )
+        writer.add_tensor_info(tensor.name, tensor.shape, dtype, size_b, GGMLQuantizationType[kind])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

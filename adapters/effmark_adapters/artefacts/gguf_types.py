@@ -43,7 +43,7 @@ def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def choose_type(name: str, shape: tuple[int, ...], precision: str, layers: int) -> str:
-    """Return the type of one tensor: `Q4_0`, `F32` …
+    """Return the name of the type of one tensor, `Q4_0` say.
 
     Args:
         name: Name in the file, `blk.3.attn_v.weight`.

@@ -12,6 +12,11 @@ from typing import Any, ClassVar
 from effmark.adapter import Array, Generation, LoadRequest, OnStep
 from effmark.errors import AdapterError, PrerequisiteError, SpecError, UnsupportedError
 from effmark.record import ModelFacts
+from effmark_adapters.artefacts.facts import (
+    context_tokens,
+    flops_per_token,
+    kv_bytes_per_token,
+)
 from effmark_adapters.artefacts.gguf_file import AS_IS, GgufFile, gguf_file
 from effmark_adapters.artefacts.gguf_types import PRECISIONS
 from effmark_adapters.ggml.chat import render_chat
@@ -99,11 +104,11 @@ class GgufAdapter:
             file_b=facts.file_b,
             effective_bits=8 * facts.weights_b / facts.parameters,
             kernel="native",
-            weights="random" if request.model.task == "synthetic" else "trained",
+            weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=_KV_VALUE_B * facts.kv_values_per_token,
-            flops_per_unit=facts.flops_per_token,
-            context_tokens=int(facts.config["max_position_embeddings"] or 0) or None,
+            kv_bytes_per_token=kv_bytes_per_token(facts.config, _KV_VALUE_B),
+            flops_per_unit=flops_per_token(facts.config),
+            context_tokens=context_tokens(facts.config),
             config=facts.config,
             quantisation=_quantisation(self._file),
             runtime={
@@ -161,7 +166,8 @@ class GgufAdapter:
 
     def synchronize(self) -> None:
         """Return when llama.cpp is idle."""
-        self._loaded()[0].synchronize()
+        if self._model is not None:
+            self._model.synchronize()
 
     def close(self) -> None:
         """Free model and context."""
@@ -212,14 +218,17 @@ def _continue(
     step = _prefill(model, generation.prompts, choosers)
     lengths = [len(prompt) for prompt in generation.prompts]
     live = list(range(len(lengths)))
-    for made in range(1, generation.new_tokens + 1):
-        if on_step(step):
+    for left in range(generation.new_tokens - 1, -1, -1):
+        tokens: list[int | None] = [None] * len(lengths)
+        for i in live:
+            tokens[i] = step[i]
+        if on_step(tokens) or not left:
             return
-        live = [i for i in live if step[i] not in generation.stop_ids]
-        if not live or made == generation.new_tokens:
+        if generation.stop_ids:
+            live = [i for i in live if step[i] not in generation.stop_ids]
+        if not live:
             return
-        model.feed([step[i] or 0 for i in live], [lengths[i] for i in live], live, True)
-        step = [None] * len(lengths)
+        model.step(step, lengths, live)
         for row, i in enumerate(live):
             step[i] = choosers[i].choose(model, row)
             lengths[i] += 1
@@ -227,12 +236,12 @@ def _continue(
 
 def _prefill(
     model: LoadedModel, prompts: Sequence[Sequence[int]], choosers: list[Chooser]
-) -> list[int | None]:
+) -> list[int]:
     """Return the first new token of every prompt."""
     tokens = [token for prompt in prompts for token in prompt]
     places = [(i, at) for i, prompt in enumerate(prompts) for at in range(len(prompt))]
     ends = [at == len(prompts[i]) - 1 for i, at in places]
-    step: list[int | None] = [None] * len(prompts)
+    step = [0] * len(prompts)
     for first in range(0, len(tokens), BATCH_TOKENS):
         part = slice(first, first + BATCH_TOKENS)
         model.feed(

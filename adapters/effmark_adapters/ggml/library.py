@@ -21,7 +21,7 @@ from typing import Any
 
 from effmark.errors import PrerequisiteError
 
-__all__ = ["Batch", "Library", "open_library", "recent_log"]
+__all__ = ["Batch", "Library", "drain_log", "open_library"]
 
 
 class _Blob(ctypes.Structure):
@@ -107,9 +107,11 @@ _QUANTISED_TYPES = {"Q4_K": 12, "Q6_K": 14}
 _log: deque[str] = deque(maxlen=8)
 
 
-def recent_log() -> str:
-    """Return the last warnings and errors of llama.cpp, for an error's sentence."""
-    return "; ".join(_log) or "no reason given"
+def drain_log() -> str:
+    """Return the last warnings and errors of llama.cpp, for an error's sentence; forget them."""
+    lines = "; ".join(_log)
+    _log.clear()
+    return lines or "no reason given"
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)

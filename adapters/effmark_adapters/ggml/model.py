@@ -9,7 +9,7 @@ from typing import Any
 
 from effmark.adapter import Sampling
 from effmark.errors import AdapterError, OutOfMemoryError
-from effmark_adapters.ggml.library import Batch, Library, recent_log
+from effmark_adapters.ggml.library import Batch, Library, drain_log
 
 __all__ = ["BATCH_TOKENS", "Chooser", "LoadedModel"]
 
@@ -24,6 +24,7 @@ class LoadedModel:
         self, library: Library, path: Path, *, context_tokens: int, sequences: int, threads: int
     ) -> None:
         self._library = library
+        drain_log()
         self._model = library.llama_model_load_from_file(
             str(path).encode(), library.llama_model_default_params()
         )
@@ -85,13 +86,34 @@ class LoadedModel:
             tokens: Token ids.
             positions: The place of each token in its sequence.
             sequences: The sequence of each token.
-            wanted: For each token whether its logits are wanted; a bool is for all.
+            wanted: For each token whether its logits are wanted.
         """
         count = len(tokens)
         self._tokens[:count] = tokens
         self._positions[:count] = positions
         self._owners[:count] = self._addresses[sequences]
         self._wanted[:count] = wanted
+        self._decode(count)
+
+    def step(self, tokens: Sequence[int], positions: Sequence[int], sequences: list[int]) -> None:
+        """Run the model over one token of each sequence; the logits of all are wanted.
+
+        The same as `feed` without array operations, which cost more than they save on a few
+        numbers: 2 of 130 microseconds at a model of one million weights.
+
+        Args:
+            tokens: The next token, by sequence.
+            positions: Its place, by sequence.
+            sequences: Which sequences go on.
+        """
+        for row, sequence in enumerate(sequences):
+            self._tokens[row] = tokens[sequence]
+            self._positions[row] = positions[sequence]
+            self._owners[row] = self._addresses[sequence]
+            self._wanted[row] = 1
+        self._decode(len(sequences))
+
+    def _decode(self, count: int) -> None:
         self._batch.n_tokens = count
         status = self._library.llama_decode(self._context, self._batch)
         if status:
@@ -214,6 +236,6 @@ def _samplers(library: Library, sampling: Sampling, seed: int) -> list[Any]:
 
 def _refused(what: str) -> AdapterError:
     """Return the error of a call that llama.cpp refused, with the reason from its log."""
-    reason = recent_log()
+    reason = drain_log()
     kind = OutOfMemoryError if "alloc" in reason else AdapterError
     return kind(f"llama.cpp: {what}: {reason}")
