@@ -8,6 +8,7 @@ is its own q4_1. What is known of the file is read from its tensors and kept bes
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
@@ -119,23 +120,24 @@ def write_gguf(
     import numpy as np
     from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
 
-    writer = GGUFWriter(path, source.architecture)
-    for value in source.values:
-        element = GGUFValueType[value.element] if value.element else None
-        writer.add_key_value(value.key, value.value, GGUFValueType[value.kind], sub_type=element)
-    writer.add_file_type(_FILE_TYPES[PRECISIONS[precision]])
-    writer.add_quantization_version(2)
     types = [_type(tensor, precision, source) for tensor in source.tensors]
-    for tensor, kind in zip(source.tensors, types, strict=True):
-        size_b = tensor_b(tensor.shape, kind)
-        dtype = np.dtype(np.float32)  # `raw_dtype` says what it is; the shape counts values
-        writer.add_tensor_info(tensor.name, tensor.shape, dtype, size_b, GGMLQuantizationType[kind])
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
-    for tensor, kind in zip(source.tensors, types, strict=True):
-        writer.write_tensor_data(_encode(tensor.read(), kind, quantise))
-    writer.close()
+    with contextlib.closing(GGUFWriter(path, source.architecture)) as writer:
+        for value in source.values:
+            element = GGUFValueType[value.element] if value.element else None
+            kind = GGUFValueType[value.kind]
+            writer.add_key_value(value.key, value.value, kind, sub_type=element)
+        writer.add_file_type(_FILE_TYPES[PRECISIONS[precision]])
+        writer.add_quantization_version(2)
+        for tensor, name in zip(source.tensors, types, strict=True):
+            # The dtype only says that the shape counts values; the type is the last argument.
+            size_b, dtype = tensor_b(tensor.shape, name), np.dtype(np.float32)
+            kind = GGMLQuantizationType[name]
+            writer.add_tensor_info(tensor.name, tensor.shape, dtype, size_b, kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor, name in zip(source.tensors, types, strict=True):
+            writer.write_tensor_data(_encode(tensor.read(), name, quantise))
 
 
 def _encode(values: Any, kind: str, quantise: Quantise | None) -> Any:
