@@ -4,11 +4,12 @@ A ratio of sums R = sum(a) / sum(b) has Fieller's interval (J. R. Stat. Soc. B 1
 which Student's t does not reject mean(a - r b) = 0. It is the exact inversion of that test, so the
 interval leaves out 1 precisely when the paired test rejects equality. A ratio of medians of two
 independent series has the exact bootstrap: the median of a resample is an order statistic whose
-rank is known in distribution, so no resample is ever drawn.
+rank is known in distribution, so no resample is ever drawn (smoothed between neighbours).
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Hashable, Sequence
 from random import Random
@@ -22,6 +23,7 @@ from effmark.stats.quantiles import needed_samples, quantile
 
 __all__ = [
     "PairedRatio",
+    "QuantileRatio",
     "paired_ratio_interval",
     "ratio_interval",
     "ratio_of_medians_interval",
@@ -40,6 +42,9 @@ class PairedRatio:
         groups: what each pair belongs to; pairs of a group are summed first.
         serial: whether to allow for dependence between neighbours in time.
     """
+
+    name = "paired Student's t (Fieller)"
+    reachable_p = 0.0
 
     def __init__(
         self,
@@ -81,21 +86,21 @@ class PairedRatio:
         """Return the degrees of freedom of the test: independent units less one."""
         return max(self.units / self.inflation - 1, 1.0)
 
-    def _error(self, ratio: float) -> float:
-        """Return the standard error of mean(a - ratio x b)."""
+    def error(self, ratio: float) -> float:
+        """Return the standard error of mean(numerator - ratio x denominator)."""
         square = self._tops - 2 * ratio * self._both + ratio * ratio * self._bottoms
         return math.sqrt(max(square, 0.0) * self.inflation / (self.units * (self.units - 1)))
 
     def p_above(self, ratio: float) -> float:
         """Return the one-sided p of the claim that the true ratio is above `ratio`."""
-        difference, error = self.top - ratio * self.bottom, self._error(ratio)
+        difference, error = self.top - ratio * self.bottom, self.error(ratio)
         if error == 0:
             return 0.0 if difference > 0 else 1.0
         return 1 - t_cdf(difference / error, self.df)
 
     def p_below(self, ratio: float) -> float:
         """Return the one-sided p of the claim that the true ratio is below `ratio`."""
-        difference, error = self.top - ratio * self.bottom, self._error(ratio)
+        difference, error = self.top - ratio * self.bottom, self.error(ratio)
         if error == 0:
             return 0.0 if difference < 0 else 1.0
         return t_cdf(difference / error, self.df)
@@ -220,30 +225,66 @@ def ratio_of_medians_interval(
     if n < needed:
         reason = f"{n} samples; an interval needs {needed} on both sides"
         return Estimate(value, None, None, n, method, confidence, None, reason)
-    random = Random(seed_of(a, b))
-    tops, bottoms = _median_draws(top, random), _median_draws(bottom, random)
-    draws = sorted(tops() / bottoms() for _ in range(RESAMPLES))
-    tail = (1 - confidence) / 2
-    low, high = quantile(draws, tail), quantile(draws, 1 - tail)
+    low, high = QuantileRatio(bottom, top, 0.5).bounds(confidence) or (value, value)
     reason = "constant samples" if low == high else ""
     return Estimate(value, low, high, n, method, confidence, None, reason)
 
 
-def _median_draws(ordered: Sequence[float], random: Random) -> Callable[[], float]:
-    """Return a function that draws the median of a resample of samples in rising order.
+class QuantileRatio:
+    """The ratio of one quantile of two independent series, b / a, and bootstrap tests of it.
 
-    The k-th smallest of n uniform numbers is Beta(k, n - k + 1); its sample is the one at that
-    fraction. For even n the next one follows at a Beta(1, n - k) part of the remaining way.
+    Args:
+        a: positive numbers, the baseline's.
+        b: positive numbers, the candidate's.
+        q: which quantile.
+        worth: independent samples that a and b are worth; their numbers where None.
     """
-    n = len(ordered)
-    k = (n + 1) // 2
+
+    name = "bootstrap of quantiles"
+
+    def __init__(
+        self,
+        a: Sequence[float],
+        b: Sequence[float],
+        q: float,
+        worth: tuple[float, float] | None = None,
+    ) -> None:
+        bottom, top = ascending(a), ascending(b)
+        self.value = quantile(top, q) / quantile(bottom, q)
+        self.reachable_p = 2 / RESAMPLES
+        random = Random(seed_of(bottom, top))
+        sizes = worth or (float(len(a)), float(len(b)))
+        below, above = (
+            _quantile_draws(side, q, size, random)
+            for side, size in zip((bottom, top), sizes, strict=True)
+        )
+        self.draws = sorted(above() / below() for _ in range(RESAMPLES))
+
+    def p_above(self, ratio: float) -> float:
+        """Return the one-sided p of the claim that the true ratio is above `ratio`."""
+        return (bisect.bisect_right(self.draws, ratio) + 1) / (RESAMPLES + 1)
+
+    def p_below(self, ratio: float) -> float:
+        """Return the one-sided p of the claim that the true ratio is below `ratio`."""
+        return (RESAMPLES - bisect.bisect_left(self.draws, ratio) + 1) / (RESAMPLES + 1)
+
+    def bounds(self, confidence: float) -> tuple[float, float] | None:
+        """Return the percentile interval."""
+        tail = (1 - confidence) / 2
+        return quantile(self.draws, tail), quantile(self.draws, 1 - tail)
+
+
+def _quantile_draws(
+    ordered: Sequence[float], q: float, worth: float, random: Random
+) -> Callable[[], float]:
+    """Return a function that draws a quantile of a resample of samples in rising order.
+
+    The q-quantile of n uniform numbers is Beta(q (n + 1), (1 - q) (n + 1)); its sample is the one
+    at that fraction.
+    """
+    below, above = q * (worth + 1), (1 - q) * (worth + 1)
 
     def draw() -> float:
-        u = random.betavariate(k, n - k + 1)
-        first = float(ordered[min(int(u * n), n - 1)])
-        if n % 2:
-            return first
-        v = u + (1 - u) * random.betavariate(1, n - k)
-        return (first + float(ordered[min(int(v * n), n - 1)])) / 2
+        return quantile(ordered, random.betavariate(below, above))
 
     return draw
