@@ -27,7 +27,7 @@ class WorkerGroup:
     def __init__(self, version: int, memory: Path, tasks: Path | None) -> None:
         self.version = version
         self._memory, self._tasks = memory, tasks
-        self._limit_b = 0
+        self._limit_b = self._kills = 0
         if tasks is not None:
             _write(tasks / "pids.max", _TASKS)
 
@@ -49,11 +49,13 @@ class WorkerGroup:
         _write(self._memory / name, job_b + _ZYGOTE_B)
         self._limit_b = job_b
 
-    def oom_kills(self) -> int:
-        """Return how often the kernel has ended a process of the group for its memory."""
+    def has_killed_again(self) -> bool:
+        """Return whether the kernel ended a process for its memory since the last question."""
         name = "memory.oom_control" if self.version == 1 else "memory.events"
         rows = (line.split() for line in (self._memory / name).read_text().splitlines())
-        return next((int(row[1]) for row in rows if row[0] == "oom_kill"), 0)
+        before = self._kills
+        self._kills = next((int(row[1]) for row in rows if row[0] == "oom_kill"), 0)
+        return self._kills > before
 
     def remove(self) -> None:
         """Remove the group; its processes must have ended."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from effmark.sandbox.container import DEVICES, map_own_ids
-from effmark.sandbox.filter import install_filter
+from effmark.sandbox.filter import Filter
 from effmark.sandbox.kernel import Mount, drop_capabilities, mount, prctl
 from effmark.sandbox.landlock import restrict_to
 
@@ -33,8 +33,8 @@ class Policy:
     """Whether each job has user, process and mount namespaces of its own."""
     landlock_abi: int
     """0: without Landlock."""
-    filters: bool
-    """Whether there is a system-call filter."""
+    filter: Filter | None
+    """The system-call filter, made once for all jobs."""
     user_map: str
     """The line that maps the zygote's user into a job's user namespace."""
     group_map: str
@@ -45,7 +45,7 @@ class Policy:
     """Tasks of the same user outside the sandbox, where RLIMIT_NPROC counts them as well."""
 
 
-def confine(policy: Policy, folder: str, limits: dict[str, Any], program: bytes) -> None:
+def confine(policy: Policy, folder: str, limits: dict[str, Any]) -> None:
     """Give up everything that the job does not need; `folder` is its temporary one."""
     prctl(_PR_SET_DUMPABLE, 1)
     prctl(_PR_SET_PDEATHSIG, _SIGKILL)
@@ -63,8 +63,8 @@ def confine(policy: Policy, folder: str, limits: dict[str, Any], program: bytes)
         restrict_to(
             policy.landlock_abi, readable=policy.readable, devices=DEVICES, writable=(folder,)
         )
-    if policy.filters:
-        install_filter(program)
+    if policy.filter is not None:
+        policy.filter.install()
 
 
 def _limit_resources(policy: Policy, limits: dict[str, Any]) -> None:
@@ -86,4 +86,3 @@ def _limit(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (allowed, allowed))
-

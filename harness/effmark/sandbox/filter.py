@@ -2,13 +2,13 @@
 
 Allowed calls pass; refused ones fail with EPERM; all others fail with ENOSYS (see there why).
 Conditions: ``clone`` makes threads only; ``prctl`` and ``ioctl`` a few harmless requests;
-``prlimit64`` and ``setpriority`` the caller itself; ``fcntl`` everything but signals to owners; ``kill`` and ``tgkill`` the caller itself, and nobody at all
-where the job is process 1 of its namespace (the kernel would silently drop such a signal, and a
-program that kills itself must not run on as if nothing had happened).
+``prlimit64`` and ``setpriority`` the caller itself; ``fcntl`` all but signals to the owner of a
+file. Nobody may signal anybody, not even itself: as process 1 of its namespace a job would not
+die of it, and a program that kills itself must not run on as if nothing had happened.
 A call of another architecture, or of x32, kills the process.
 
-Source: ``man 2 seccomp``, ``linux/filter.h``. 64-bit arguments are compared by their lower half,
-except for the flags of ``clone``, whose upper half the kernel ignores as well.
+Source: ``man 2 seccomp``, ``linux/filter.h``. 64-bit arguments are compared by their lower half;
+the kernel ignores the upper one of each argument that is looked at here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 from effmark.sandbox.kernel import libc, prctl
 from effmark.sandbox.syscalls import ALLOWED, ARCHITECTURES, CONDITIONAL, REFUSED, numbers
 
-__all__ = ["build_filter", "install_filter"]
+__all__ = ["Filter"]
 
 _LOAD, _JUMP_EQ, _JUMP_SET, _JUMP_GE, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -48,8 +48,36 @@ class _Condition(NamedTuple):
     among: bool = True
 
 
-def build_filter(machine: str, own_pid: int | None) -> bytes:
-    """Return the program for `machine`; a job may signal `own_pid` only, or nobody if None."""
+_CONDITIONS = {
+    "fcntl": (_Condition(1, _FCNTL_SIGNALS, among=False),),
+    "ioctl": (_Condition(1, _IOCTL_REQUESTS),),
+    "prctl": (_Condition(0, _PRCTL_REQUESTS),),
+    "prlimit64": (_Condition(0, (0,)),),
+    "setpriority": (_Condition(0, (0,)), _Condition(1, (0,))),
+}
+
+
+class Filter:
+    """A filter for one architecture, ready to be installed in any number of processes."""
+
+    def __init__(self, machine: str) -> None:
+        steps = _steps(machine)
+        self._program = b"".join(struct.pack("HBBI", *step) for step in steps)
+        self._buffer = ctypes.create_string_buffer(self._program, len(self._program))
+        self._header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self._buffer))
+
+    def __len__(self) -> int:
+        """Return the number of instructions."""
+        return len(self._program) // 8
+
+    def install(self) -> None:
+        """Put this thread and its future children under the filter, for good."""
+        prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), self._header, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "seccomp filter refused")
+
+
+def _steps(machine: str) -> list[_Step]:
     steps: list[_Step] = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_JUMP_EQ, 1, 0, ARCHITECTURES[machine]),
@@ -58,28 +86,19 @@ def build_filter(machine: str, own_pid: int | None) -> bytes:
         (_JUMP_GE, 0, 1, _X32_BIT),
         (_RETURN, 0, 0, _KILL),
     ]
-    for call in numbers(ALLOWED, machine).values():
-        steps += [(_JUMP_EQ, 0, 1, call), (_RETURN, 0, 0, _ALLOW)]
-    for call in numbers(REFUSED, machine).values():
-        steps += [(_JUMP_EQ, 0, 1, call), _REFUSE]
     for name, call in numbers(CONDITIONAL, machine).items():
-        body = _thread_only() if name == "clone" else _all_of(_conditions(own_pid)[name])
+        body = _thread_only() if name == "clone" else _all_of(_CONDITIONS[name])
         steps += [(_JUMP_EQ, 0, len(body), call), *body]
-    steps.append((_RETURN, 0, 0, _ERRNO | errno.ENOSYS))
-    return b"".join(struct.pack("HBBI", *step) for step in steps)
-
-
-def _conditions(own_pid: int | None) -> dict[str, tuple[_Condition, ...]]:
-    own = () if own_pid is None else (own_pid,)
-    return {
-        "fcntl": (_Condition(1, _FCNTL_SIGNALS, among=False),),
-        "ioctl": (_Condition(1, _IOCTL_REQUESTS),),
-        "kill": (_Condition(0, own),),
-        "prctl": (_Condition(0, _PRCTL_REQUESTS),),
-        "prlimit64": (_Condition(0, (0,)),),
-        "setpriority": (_Condition(0, (0,)), _Condition(1, (0,))),
-        "tgkill": (_Condition(0, own),),
-    }
+    # The kernel compiles the filter anew for every job: so one comparison per run of calls with
+    # the same answer, not one per call.
+    answers = dict.fromkeys(numbers(ALLOWED, machine).values(), _ALLOW)
+    answers |= dict.fromkeys(numbers(REFUSED, machine).values(), _ERRNO | errno.EPERM)
+    unknown = _ERRNO | errno.ENOSYS
+    for call in range(max(answers) + 1):
+        answer = answers.get(call, unknown)
+        if answers.get(call + 1, unknown) != answer:
+            steps += [(_JUMP_GE, 1, 0, call + 1), (_RETURN, 0, 0, answer)]
+    return [*steps, (_RETURN, 0, 0, unknown)]
 
 
 def _all_of(conditions: tuple[_Condition, ...]) -> list[_Step]:
@@ -104,14 +123,3 @@ def _thread_only() -> list[_Step]:
         (_RETURN, 0, 0, _ALLOW),
         _REFUSE,
     ]
-
-
-def install_filter(program: bytes) -> None:
-    """Put this thread and its future children under `program`, for good."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    buffer = ctypes.create_string_buffer(program, len(program))
-    length_and_pointer = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    header = ctypes.create_string_buffer(length_and_pointer, len(length_and_pointer))
-    if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), header, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, "seccomp filter refused")

@@ -4,6 +4,8 @@ Everything before `_execute` is ours. The body of the job is read here and nowhe
 decoded and compiled under the limits already, but before the counters start. What the process
 says at the end (`LAST_WORD`) may be forged; it is only text, and the harness treats it so.
 """
+# No pathlib here: the warm interpreter stays small.
+# ruff: noqa: PTH108, PTH123
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ import gc
 import json
 import linecache
 import os
+import random
 import sys
 import threading
 import time
@@ -54,19 +57,20 @@ class Task:
     pipes: Pipes
 
 
-def perform(task: Task, policy: Policy, program: bytes) -> NoReturn:
+def perform(task: Task, policy: Policy) -> NoReturn:
     """Run one job to its end; this process never returns to the zygote's code."""
     try:
         os.setsid()
         body = read_exactly(task.control, task.limits["body_b"])
         os.write(task.pipes.ready, BODY_READ)
         _arrange_files(task)
-        confine(policy, task.folder, task.limits, program)
+        confine(policy, task.folder, task.limits)
     except (OSError, EOFError, ValueError) as error:
         os.write(task.pipes.ready, f"{type(error).__name__}: {error}".encode()[:_SAID_AT_MOST])
         os._exit(70)
     prepared = _prepare(body)
     del body
+    random.seed(0)  # Python seeds it anew after each fork; every job starts the same
     gc.enable()
     gc.collect()
     limit_cpu_time(time.process_time(), task.limits["cpu_s"])
@@ -121,12 +125,26 @@ class _Program:
         self._solution.__dict__.clear()
 
 
-def _prepare(body: bytes) -> _Program | BaseException:
-    """Return what to run, or the error that prevents it."""
+class _Impossible:
+    """A job that cannot be run: its error is told as if the code had raised it."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def run(self) -> None:
+        """Raise the error."""
+        raise self._error.with_traceback(None)
+
+    def end(self) -> None:
+        """Never comes."""
+
+
+def _prepare(body: bytes) -> _Program | _Impossible:
+    """Return what to run."""
     try:
         return _Program(body)
     except (MemoryError, OSError, SyntaxError, ValueError, RecursionError) as error:
-        return error
+        return _Impossible(error)
 
 
 def _compile(source: str, name: str) -> types.CodeType:
@@ -137,13 +155,13 @@ def _compile(source: str, name: str) -> types.CodeType:
 def _offer_input(text: str) -> None:
     if not text:
         return
-    with open("stdin", "w+b") as file:  # noqa: PTH123 (bare stdlib)
-        os.unlink("stdin")  # noqa: PTH108
+    with open("stdin", "w+b") as file:
+        os.unlink("stdin")
         file.write(text.encode("utf-8", "surrogateescape"))
         file.flush()
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         os.dup2(file.fileno(), 0)
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
 
 
 def _emit(value: object) -> None:
@@ -153,12 +171,10 @@ def _emit(value: object) -> None:
         record = record[os.write(VALUE_FD, record) :]
 
 
-def _execute(program: _Program | BaseException) -> tuple[int, dict[str, Any]]:
+def _execute(program: _Program | _Impossible) -> tuple[int, dict[str, Any]]:
     """Return the exit status and the last word of the foreign code."""
     left: object = None
     try:
-        if isinstance(program, BaseException):
-            raise program
         try:
             program.run()
         except SystemExit as error:

@@ -60,6 +60,10 @@ class Mount:
     PRIVATE = 1 << 18
 
 
+# Structures go to the kernel as bytes objects: a ctypes buffer would make a new type each time,
+# which costs a job's process some eighty page faults.
+
+
 def _checked(result: int, what: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
@@ -78,7 +82,7 @@ def unshare(flags: int) -> None:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Return what prctl(2) returns, its missing arguments being 0."""
+    """Return the answer of a process-control request, missing arguments being 0."""
     padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(libc.prctl(option, *padded), f"prctl {option}")
 
@@ -91,7 +95,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 def protect(path: str, attributes: int, *, recursive: bool) -> None:
     """Add mount attributes (read-only, no setuid) to the mount at `path`, and to those below."""
-    request = ctypes.create_string_buffer(struct.pack("QQQQ", attributes, 0, 0, 0), 32)
+    request = struct.pack("QQQQ", attributes, 0, 0, 0)
     flags = _AT_RECURSIVE if recursive else 0
     syscall("mount_setattr", _AT_FDCWD, path.encode(), flags, request, ctypes.c_ulong(32))
 
@@ -105,8 +109,7 @@ def pivot_to_here() -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability, for good."""
-    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
-    syscall("capset", header, ctypes.create_string_buffer(24))
+    syscall("capset", struct.pack("Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
 
 
 def turn_off_address_randomization() -> None:

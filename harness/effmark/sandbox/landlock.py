@@ -49,8 +49,7 @@ def restrict_to(
     files = _files_handled(abi)
     attributes = struct.pack("QQQ", files, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    request = ctypes.create_string_buffer(attributes, 24)
-    ruleset = syscall("landlock_create_ruleset", request, ctypes.c_size_t(size), 0)
+    ruleset = syscall("landlock_create_ruleset", attributes, ctypes.c_size_t(size), 0)
     for path in readable:
         _allow(ruleset, path, _READ & files)
     for path in devices:
@@ -69,7 +68,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         return
     if not stat.S_ISDIR(os.fstat(target).st_mode):
         rights &= _OF_A_FILE
-    rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, target), 12)
+    rule = struct.pack("=Qi", rights, target)
     try:
         syscall("landlock_add_rule", ruleset, _PATH_BENEATH, rule, 0)
     finally:

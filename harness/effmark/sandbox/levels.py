@@ -147,8 +147,8 @@ def choose_plan(level: Level | None, *, allow_weak: bool, room: str | None = Non
         raise PrerequisiteError(f"sandbox: level {wanted!r} cannot be had here; {_missing(found)}")
     if wanted == "weak" and not allow_weak:
         raise PrerequisiteError(
-            f"sandbox: foreign code would be contained only weakly here; {_missing(found)}; or allow"
-            " it with --allow-weak-sandbox (recorded in every result)"
+            f"sandbox: foreign code would be contained only weakly; {_missing(found)}; or allow it"
+            " with --allow-weak-sandbox (recorded in every result)"
         )
     abi = landlock_version(found["landlock"]) if wanted != "weak" else 0
     container = rooms[0] if wanted == "strong" else "none"

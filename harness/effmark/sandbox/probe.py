@@ -1,4 +1,4 @@
-"""What this machine lets an unprivileged process do, found out by doing it in a throw-away child."""
+"""What this machine lets an unprivileged process do, found out by doing it in a child."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from effmark.perf_events import CounterAbsent, open_counter
-from effmark.sandbox.filter import build_filter, install_filter
+from effmark.sandbox.filter import Filter
 from effmark.sandbox.identity import leave_root
 from effmark.sandbox.landlock import landlock_abi
 from effmark.sandbox.protocol import HELLO, chunk
@@ -30,7 +30,7 @@ def main(control: int, request: dict[str, Any]) -> None:
 
 
 def _filter_holds(machine: str) -> None:
-    install_filter(build_filter(machine, own_pid=None))
+    Filter(machine).install()
     try:
         os.fork()
     except PermissionError:

@@ -10,6 +10,7 @@ libc then falls back (from ``clone3`` to ``clone``, for one), which it does not 
 from __future__ import annotations
 
 import platform
+from functools import cache
 from typing import Final
 
 __all__ = ["ALLOWED", "ARCHITECTURES", "CONDITIONAL", "REFUSED", "number", "numbers"]
@@ -53,7 +54,7 @@ wait4:61:260 waitid:247:95 write:1:64 writev:20:66
 """What an interpreter, its threads and a numerical library need."""
 
 CONDITIONAL: Final = """
-clone:56:220 fcntl:72:25 ioctl:16:29 kill:62:129 prctl:157:167 prlimit64:302:261 setpriority:141:140 tgkill:234:131
+clone:56:220 fcntl:72:25 ioctl:16:29 prctl:157:167 prlimit64:302:261 setpriority:141:140
 """
 """Allowed for some arguments only; the conditions are in ``filter.py``."""
 
@@ -66,20 +67,20 @@ fremovexattr:199:16 fsconfig:431:431 fsetxattr:190:7 fsmount:432:432 fsopen:430:
 fspick:433:433 getpeername:52:205 getsockname:51:204 getsockopt:55:209 init_module:175:105
 io_uring_enter:426:426 io_uring_register:427:427 io_uring_setup:425:425 ioperm:173:- iopl:172:-
 ioprio_set:251:30 kcmp:312:272 kexec_file_load:320:294 kexec_load:246:104 keyctl:250:219
-landlock_add_rule:445:445 landlock_create_ruleset:444:444 landlock_restrict_self:446:446
-lchown:94:- listen:50:201 lookup_dcookie:212:18 lremovexattr:198:15 lsetxattr:189:6
-mbind:237:235 memfd_create:319:279 memfd_secret:447:447 migrate_pages:256:238 mknod:133:-
-mknodat:259:33 mlock2:325:284 mlockall:151:230 modify_ldt:154:- mount:165:40
-mount_setattr:442:442 move_mount:429:429 move_pages:279:239 mq_getsetattr:245:185
-mq_notify:244:184 mq_open:240:180 mq_timedreceive:243:183 mq_timedsend:242:182 mq_unlink:241:181
-msgctl:71:187 msgget:68:186 msgrcv:70:188 msgsnd:69:189 munlockall:152:231
-name_to_handle_at:303:264 nfsservctl:180:42 open_by_handle_at:304:265 open_tree:428:428
-perf_event_open:298:241 personality:135:92 pidfd_getfd:438:438 pidfd_open:434:434
-pidfd_send_signal:424:424 pivot_root:155:41 process_madvise:440:440 process_mrelease:448:448
-process_vm_readv:310:270 process_vm_writev:311:271 ptrace:101:117 quotactl:179:60
-quotactl_fd:443:443 reboot:169:142 recvfrom:45:207 recvmmsg:299:243 recvmsg:47:212
-removexattr:197:14 request_key:249:218 rt_sigqueueinfo:129:138 rt_tgsigqueueinfo:297:240
-sched_setaffinity:203:122 sched_setattr:314:274 sched_setparam:142:118
+kill:62:129 landlock_add_rule:445:445 landlock_create_ruleset:444:444
+landlock_restrict_self:446:446 lchown:94:- listen:50:201 lookup_dcookie:212:18
+lremovexattr:198:15 lsetxattr:189:6 mbind:237:235 memfd_create:319:279 memfd_secret:447:447
+migrate_pages:256:238 mknod:133:- mknodat:259:33 mlock2:325:284 mlockall:151:230
+modify_ldt:154:- mount:165:40 mount_setattr:442:442 move_mount:429:429 move_pages:279:239
+mq_getsetattr:245:185 mq_notify:244:184 mq_open:240:180 mq_timedreceive:243:183
+mq_timedsend:242:182 mq_unlink:241:181 msgctl:71:187 msgget:68:186 msgrcv:70:188 msgsnd:69:189
+munlockall:152:231 name_to_handle_at:303:264 nfsservctl:180:42 open_by_handle_at:304:265
+open_tree:428:428 perf_event_open:298:241 personality:135:92 pidfd_getfd:438:438
+pidfd_open:434:434 pidfd_send_signal:424:424 pivot_root:155:41 process_madvise:440:440
+process_mrelease:448:448 process_vm_readv:310:270 process_vm_writev:311:271 ptrace:101:117
+quotactl:179:60 quotactl_fd:443:443 reboot:169:142 recvfrom:45:207 recvmmsg:299:243
+recvmsg:47:212 removexattr:197:14 request_key:249:218 rt_sigqueueinfo:129:138
+rt_tgsigqueueinfo:297:240 sched_setaffinity:203:122 sched_setattr:314:274 sched_setparam:142:118
 sched_setscheduler:144:119 seccomp:317:277 semctl:66:191 semget:64:190 semop:65:193
 semtimedop:220:192 sendmmsg:307:269 sendmsg:46:211 sendto:44:206 set_mempolicy:238:237
 setdomainname:171:162 setfsgid:123:152 setfsuid:122:151 setgid:106:144 setgroups:116:159
@@ -87,8 +88,8 @@ sethostname:170:161 setns:308:268 setregid:114:143 setresgid:119:149 setresuid:1
 setreuid:113:145 setsockopt:54:208 settimeofday:164:170 setuid:105:146 setxattr:188:5
 shmat:30:196 shmctl:31:195 shmdt:67:197 shmget:29:194 shutdown:48:210 socket:41:198
 socketpair:53:199 splice:275:76 swapoff:168:225 swapon:167:224 syslog:103:116 tee:276:77
-tkill:200:130 umount2:166:39 unshare:272:97 userfaultfd:323:282 vfork:58:- vhangup:153:58
-vmsplice:278:75
+tgkill:234:131 tkill:200:130 umount2:166:39 unshare:272:97 userfaultfd:323:282 vfork:58:-
+vhangup:153:58 vmsplice:278:75
 """
 """Refused with EPERM, so that the attempt is visible as a PermissionError."""
 
@@ -105,6 +106,7 @@ def numbers(table: str, machine: str) -> dict[str, int]:
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
 
 
+@cache
 def number(name: str) -> int:
     """Return the number of a system call that the sandbox itself makes, on this machine."""
     return numbers(_OURS, platform.machine())[name]

@@ -4,6 +4,8 @@ The watcher waits on a pidfd, as a job may close its pipes and hang. It stops a 
 a time limit (`OVERTIME_RATIO`), so that a near miss can be told from an endless loop and be run
 again. Processor time comes from the process's own clock while it runs and from wait4(2) after.
 """
+# No pathlib here: the warm interpreter stays small.
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ class Watch:
         self._left_b = {pipes.output: limits["output_b"], pipes.values: limits["values_b"]}
         self._counter: InstructionCounter | None = None
         self._steal_before_s: float | None = None
-        self._facts: dict[str, Any] = {"stopped": None, "setup_error": None, "ready": False}
+        self._is_ready = False
+        self._facts: dict[str, Any] = {"stopped": None, "setup_error": None}
         self._poll = select.poll()
         for fd in (self._pidfd, pipes.output, pipes.values):
             self._poll.register(fd, select.POLLIN)
@@ -68,7 +71,7 @@ class Watch:
         self._poll.register(self._pipes.ready, select.POLLIN)
         self._until_end(until_ready=True)
         self._poll.unregister(self._pipes.ready)
-        if self._facts["ready"]:
+        if self._is_ready:
             self._open_counter()
             self._cpu_before_s = time.clock_gettime(self._clock)
             self._started_s = time.monotonic()
@@ -101,10 +104,10 @@ class Watch:
             self.body_read = True
             said = said.removeprefix(BODY_READ)
         if said == READY:
-            self._facts["ready"] = True
+            self._is_ready = True
         elif said:
             self._facts["setup_error"] = said.decode(errors="backslashreplace")
-        return self._facts["ready"]
+        return self._is_ready
 
     def _has_ended(self) -> bool:
         select.select([self._pidfd], [], [])
@@ -122,13 +125,13 @@ class Watch:
         if self._facts["stopped"]:
             return 60.0
         elapsed_s = time.monotonic() - self._started_s
-        wall_left_s = OVERTIME_RATIO * self._limits["wall_s"] - elapsed_s
+        wall_left_s: float = OVERTIME_RATIO * self._limits["wall_s"] - elapsed_s
         if wall_left_s <= 0:
             return self._stop("wall")
-        if not self._facts["ready"]:
+        if not self._is_ready:
             return wall_left_s
         used_s = time.clock_gettime(self._clock) - self._cpu_before_s
-        cpu_left_s = OVERTIME_RATIO * self._limits["cpu_s"] - used_s
+        cpu_left_s: float = OVERTIME_RATIO * self._limits["cpu_s"] - used_s
         if cpu_left_s <= 0:
             return self._stop("cpu")
         if self._over_instructions():
@@ -143,7 +146,7 @@ class Watch:
         return min(wall_left_s, max(cpu_left_s, 0.001), close_s, first_look_s) + 0.001
 
     def _over_instructions(self) -> bool:
-        limit = self._limits["instructions"]
+        limit: int | None = self._limits["instructions"]
         return limit is not None and self._counter is not None and self._counter.read()[0] > limit
 
     def _stop(self, why: str) -> float:
@@ -205,7 +208,7 @@ def _size_b(folder: str) -> int:
 def _waited_for_cpu_s(pid: int) -> float | None:
     """Return how long the process was ready to run and was not let, None where not told."""
     try:
-        with open(f"/proc/{pid}/schedstat") as file:  # noqa: PTH123 (bare stdlib)
+        with open(f"/proc/{pid}/schedstat") as file:
             return int(file.read().split()[1]) / 1e9
     except (OSError, IndexError):
         return None
@@ -214,6 +217,6 @@ def _waited_for_cpu_s(pid: int) -> float | None:
 def _steal_s() -> float:
     """Return the seconds that a hypervisor took from this process's cores so far."""
     own = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    with open("/proc/stat") as lines:  # noqa: PTH123 (bare stdlib)
+    with open("/proc/stat") as lines:
         rows = [line.split() for line in lines if line.startswith("cpu")]
     return sum(int(row[8]) for row in rows if row[0] in own) / _TICKS_PER_S

@@ -151,7 +151,7 @@ class Worker:
             self.group = made if isinstance(made, WorkerGroup) else None
         self._process: Process | None = None
         self._splitter, self._report = Splitter(), Report()
-        self._oom_kills_before, self._deadline_s = 0, 0.0
+        self._deadline_s = 0.0
 
     def start(self) -> None:
         """Start a zygote; `await_hello` says when it serves."""
@@ -207,7 +207,6 @@ class Worker:
         self._report = Report()
         if self.group is not None:
             self.group.limit_memory(job.limits.memory_b)
-            self._oom_kills_before = self.group.oom_kills()
         header = job.limits.header(len(body := job.body()))
         self._deadline_s = time.monotonic() + 2.5 * job.limits.wall_s + _PATIENCE_S
         try:
@@ -244,7 +243,7 @@ class Worker:
         self._report.facts = json.loads(payload)
         self.jobs_done += 1
         if self.group is not None and self._report.facts["exit"] == -9:
-            self._report.oom_killed = self.group.oom_kills() > self._oom_kills_before
+            self._report.oom_killed = self.group.has_killed_again()
         return self._report
 
     def stop(self) -> str:

@@ -5,13 +5,14 @@ from the socket to the job's process, its output from the pipe to the socket, mo
 So the memory from which the next job is forked is the same as for the first one. It never has
 threads. It reports facts (times, counts, how the process ended); verdicts are the harness's.
 """
+# No pathlib here: the warm interpreter stays small.
+# ruff: noqa: PTH112, PTH116, PTH123, PTH208
 
 from __future__ import annotations
 
 import gc
 import importlib
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 
 from effmark.sandbox.confine import Policy
 from effmark.sandbox.container import site_folders
-from effmark.sandbox.filter import build_filter
+from effmark.sandbox.filter import Filter
 from effmark.sandbox.identity import is_root, who_is_root
 from effmark.sandbox.job_process import Task, perform
 from effmark.sandbox.kernel import Namespace, clone_process, prctl
@@ -46,9 +47,7 @@ def main(control: int, request: dict[str, Any]) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)
     # Only a job's process comes here: by now the zygote's own frames are gone from its stack.
-    own = None if policy.namespaces else os.getpid()
-    program = build_filter(request["machine"], own) if policy.filters else b""
-    perform(task, policy, program)
+    perform(task, policy)
 
 
 def _get_ready(request: dict[str, Any]) -> Policy:
@@ -59,11 +58,10 @@ def _get_ready(request: dict[str, Any]) -> Policy:
         importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) != 1:
         raise RuntimeError(f"one of the modules to preload starts threads: {request['preload']}")
-    random.seed(0)  # the same start for every job of every zygote
     policy = Policy(
         namespaces=request["job_namespaces"],
         landlock_abi=request["landlock_abi"],
-        filters=request["filters"],
+        filter=Filter(request["machine"]) if request["filters"] else None,
         user_map=f"{os.getuid()} {os.getuid()} 1",
         group_map=f"{os.getgid()} {os.getgid()} 1",
         readable=_readable(request),
@@ -81,7 +79,7 @@ def _assert_harmless(request: dict[str, Any]) -> None:
         raise RuntimeError("rule zero: this is user id 0 of the host")
     if os.access("/proc/sys/kernel/core_pattern", os.W_OK):
         raise RuntimeError("rule zero: /proc/sys is writable")
-    with open("/proc/self/status") as lines:  # noqa: PTH123 (bare stdlib)
+    with open("/proc/self/status") as lines:
         effective = next(line.split()[1] for line in lines if line.startswith("CapEff"))
     if int(effective, 16):
         raise RuntimeError(f"rule zero: capabilities are left: {effective}")
