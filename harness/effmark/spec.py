@@ -100,8 +100,8 @@ class Text(Frozen):
     """A text that the installed suites bring, or the path of a UTF-8 file."""
     tokens: Count
     """At most this many tokens, from the start of the text."""
-    context_tokens: Count = 256
-    """Length of the windows into which the text is cut."""
+    context_tokens: Count = 128
+    """Length of the windows into which the text is cut; windows are what intervals resample."""
 
     @property
     def label(self) -> str:

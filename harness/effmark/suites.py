@@ -150,7 +150,8 @@ def _first_error(
     lines: dict[Any, int],
     prefix: dict[str, tuple[str | int, ...]],
 ) -> str:
-    first = error.errors()[0]
+    # a misspelt key makes the right one missing too; the misspelling is what to mend
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = _without_tags(first["loc"])
     full = (*prefix[str(where[0])], *where[1:]) if where and str(where[0]) in prefix else where
     line = next((lines[full[:n]] for n in range(len(full), -1, -1) if full[:n] in lines), 1)

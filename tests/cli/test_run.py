@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from effmark.store import Damage, read_records
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+SuiteOf = Callable[..., Path]
+
+
+def rows(command: Command) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(command("leaderboard", "--json").stdout)["rows"]
+    return found
+
+
+def test_a_run_records_every_cell_and_ends_with_zero(effmark: Command, toy: Path) -> None:
+    done = effmark("run", str(toy))
+    assert done.returncode == 0, done.stderr
+    found = rows(effmark)
+    assert len(found) == 6
+    assert {row["outcome"] for row in found} == {"ok"}
+    decode = next(r for r in found if r["workload"] == "decode p8 n8 b1")
+    assert decode["metrics"]["ttft_s"]["value"] > 0
+    text = next(r for r in found if r["workload"].startswith("text") and r["precision"] == "int4")
+    assert text["metrics"]["kl_divergence"]["value"] == pytest.approx(0, abs=1e-6)
+    assert text["metrics"]["top1_agreement"]["value"] == 1
+
+
+def test_the_sleep_adapter_proves_the_chain(effmark: Command, suite_of: SuiteOf) -> None:
+    suite = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.004, first_s: 0.03}}")
+    assert effmark("run", str(suite), "workloads=[{decode: {prompt_tokens: 4, new_tokens: 6}}]",
+                   "quality={}", "baseline=null").returncode == 0  # fmt: skip
+    metrics = rows(effmark)[0]["metrics"]
+    assert metrics["ttft_s"]["low"] >= 0.03  # a sleep is never shorter than asked
+    assert metrics["tpot_s"]["high"] >= 0.004
+    # the truth lies below the measured value only by what the kernel oversleeps
+    assert metrics["tpot_s"]["value"] == pytest.approx(0.004, rel=0.5)
+
+
+def test_the_same_command_resumes(effmark: Command, toy: Path, tmp_path: Path) -> None:
+    effmark("run", str(toy), "--only", "fp32")
+    before = len(list(read_records(tmp_path / "results")))
+    effmark("run", str(toy))
+    after = list(read_records(tmp_path / "results"))
+    assert (before, len(after)) == (3, 6)
+    effmark("run", str(toy))
+    assert len(list(read_records(tmp_path / "results"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome", "said"),
+    [
+        ("fail: oom", "oom", "out of memory, as scripted"),
+        ("fail: crash", "crash", "failed, as scripted"),
+        ("fail: segfault", "crash", "SIGSEGV"),
+        ("fail: exit", "crash", "exit status 0 without a result"),
+        ("fail: hang", "timeout", "no answer within 2 s"),
+        ("speed: 1", "unsupported", "unknown option 'speed'"),
+    ],
+)
+def test_a_failure_is_a_recorded_outcome_and_the_rest_goes_on(
+    effmark: Command, suite_of: SuiteOf, options: str, outcome: str, said: str
+) -> None:
+    suite = suite_of(
+        f"{{adapter: synthetic_lm, precision: int4, options: {{{options}}}}}",
+        "{adapter: synthetic_lm, precision: fp32}",
+    )
+    done = effmark("run", str(suite), "limits.cell_s=2", "quality={}",
+                   "workloads=[{decode: {prompt_tokens: 4, new_tokens: 4}}]")  # fmt: skip
+    found = {row["precision"]: row for row in rows(effmark)}
+    assert found["int4"]["outcome"] == outcome
+    assert said in found["int4"]["detail"]
+    assert found["fp32"]["outcome"] == "ok"
+    assert done.returncode == (0 if outcome == "unsupported" else 4)
+
+
+def test_nan_from_an_adapter_is_never_a_number(effmark: Command, suite_of: SuiteOf) -> None:
+    suite = suite_of("{adapter: synthetic_lm, precision: fp32, options: {fail: nan}}")
+    effmark("run", str(suite), "workloads=[]")
+    (row,) = rows(effmark)
+    assert row["outcome"] == "crash"
+    assert "NaN" in row["detail"]
+    assert "bits_per_byte" not in row["metrics"]
+
+
+def start(suite: Path, results: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "effmark", "run", str(suite), "--results", str(results)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def records_in(results: Path) -> int:
+    return len(list(read_records(results))) if results.exists() else 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_loses_at_most_the_cell_in_flight(
+    effmark: Command, toy: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    results = tmp_path / "results"
+    running = start(toy, results)
+    while records_in(results) < 2:
+        assert running.poll() is None
+        time.sleep(0.02)
+    children = psutil.Process(running.pid).children(recursive=True)
+    running.send_signal(sent)
+    running.wait(timeout=30)
+    kept = records_in(results)
+    assert kept >= 2
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, "a worker outlived its run"
+    damage = Damage()
+    assert effmark("run", str(toy)).returncode == 0
+    final = list(read_records(results, damage))
+    assert len({record.cell.key for record in final}) == 6
+    assert len(final) == 6, "nothing that was recorded is measured again"
+    assert damage.places == []
+
+
+def test_two_runs_at_once_share_a_results_folder(toy: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    both = [start(toy, results), start(toy, results)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    damage = Damage()
+    assert len({r.cell.key for r in read_records(results, damage)}) == 6
+    assert damage.places == []
+
+
+def test_the_parent_burns_no_cpu_while_a_cell_measures(suite_of: SuiteOf, tmp_path: Path) -> None:
+    suite = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.5}}")
+    running = start(suite, tmp_path / "results")
+    parent = psutil.Process(running.pid)
+    while not parent.children():
+        time.sleep(0.05)
+    time.sleep(3)  # imports and start-up are over
+    before = parent.cpu_times()
+    time.sleep(5)
+    after = parent.cpu_times()
+    running.kill()
+    running.wait()
+    assert (after.user + after.system) - (before.user + before.system) <= 0.05 + 5 * 0.01
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "llm-int5"], 2, "no suite named 'llm-int5'; did you mean 'llm-int4'?"),
+        (["run", "TOY", "--only", "torhc"], 2, "--only 'torhc' matches nothing"),
+        (["run", "TOY", "--profile", "smok"], 2, "no profile 'smok'"),
+        (["run", "TOY", "--model", "no/where/at/all"], 2, "no model 'no/where/at/all'"),
+        (["run", "TOY", "cells=[{adapter: torhc, precision: fp32}]"], 2,
+         "no adapter named 'torhc'; did you mean 'torch'?"),
+        (["run", "TOY", "cells=[{adapter: synthetic_lm, precision: int5}]"], 2,
+         "has no precision 'int5'; did you mean 'int8'?"),
+        (["run", "TOY", "nonsense"], 2, "override 'nonsense' is not KEY=VALUE"),
+        (["leaderboard", "nowhere"], 5, "no such folder"),
+        (["rnu"], 2, "did you mean 'run'?"),
+        (["show", "x"], 5, "no such folder"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_one_line(
+    effmark: Command, toy: Path, arguments: list[str], code: int, said: str
+) -> None:
+    done = effmark(*[str(toy) if a == "TOY" else a for a in arguments])
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_read_only_results_folder_is_a_clear_error(
+    effmark: Command, toy: Path, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    done = effmark("run", str(toy), "--results", str(blocked / "results"))
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+
+
+def test_plan_runs_nothing(effmark: Command, toy: Path, tmp_path: Path) -> None:
+    done = effmark("plan", str(toy))
+    assert done.returncode == 0
+    assert "6 cells in 2 processes" in done.stdout
+    assert not (tmp_path / "results").exists()
+    planned = json.loads(effmark("plan", str(toy), "--json").stdout)
+    assert [len(p["cells"]) for p in planned["processes"]] == [3, 3]
+
+
+def test_help_and_list_import_no_framework() -> None:
+    script = (
+        "import sys, runpy\n"
+        "sys.argv = ['effmark', *sys.argv[1:]]\n"
+        "try:\n    runpy.run_module('effmark', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'onnxruntime', 'openvino', 'scipy', 'pandas'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    for arguments in (["--help"], ["list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "adapters" in done.stdout or "leaderboard" in done.stdout
+
+
+def test_a_record_can_be_shown_whole(effmark: Command, toy: Path) -> None:
+    effmark("run", str(toy), "--only", "fp32")
+    (record_id,) = rows(effmark)[0]["records"]
+    shown = json.loads(effmark("show", record_id[:8]).stdout)
+    assert shown["id"] == record_id
+    assert shown["environment"]["cpu"]
+    assert shown["command"].startswith("effmark run ")

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from effmark.errors import SpecError
+from effmark.suites import find_suite, list_suites, load_suite
+
+GOOD = """\
+suite: mine
+version: 1
+why: a test
+models: [default]
+cells:
+  - {adapter: torch, precision: fp32}
+workloads:
+  - decode: {prompt_tokens: [8, 16], new_tokens: 4, batch: [1, 2]}
+budget: {process_s: 5}
+profiles:
+  quick:
+    budget: {process_s: 1}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_lists_are_sweeps(suite: Path) -> None:
+    labels = [w.label for w in load_suite(suite).workloads]
+    assert labels == ["decode p8 n4 b1", "decode p8 n4 b2", "decode p16 n4 b1", "decode p16 n4 b2"]
+
+
+def test_a_profile_replaces_whole_keys(suite: Path) -> None:
+    assert load_suite(suite).budget.process_s == 5
+    assert load_suite(suite, "quick").budget.process_s == 1
+    assert load_suite(suite, "quick").sha256 != load_suite(suite).sha256
+
+
+def test_an_override_is_yaml_at_a_path(suite: Path) -> None:
+    loaded = load_suite(suite, overrides=["precision.rel_half_width=0.1", "models=[a, b]"])
+    assert loaded.precision.rel_half_width == 0.1
+    assert loaded.models == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("version: 1", "version: 0", ":2: version: Input should be greater than 0, got 0"),
+        ("adapter: torch", "adaptor: torch", ":6: cells.0.adaptor: unknown key 'adaptor'; did you"),
+        ("new_tokens: 4", "new_tokens: 0", ":8: workloads.0.new_tokens: Input should be greater"),
+        ("new_tokens: 4", "new_tokns: 4", "unknown key 'new_tokns'; did you mean 'new_tokens'?"),
+        ("decode:", "decod:", "unknown workload 'decod'; known: decode, prefill"),
+        ("process_s: 5", "process_s: fast", ":9: budget.process_s: Input should be a valid number"),
+        ("models: [default]", "models: []", ":4: models:"),
+        ("why: a test", "why: [unclosed", "not YAML"),
+        ("suite: mine", "suite: My Suite", ":1: suite: String should match pattern"),
+    ],
+)  # fmt: skip
+def test_an_error_names_file_line_and_remedy(suite: Path, old: str, new: str, message: str) -> None:
+    suite.write_text(GOOD.replace(old, new))
+    with pytest.raises(SpecError) as caught:
+        load_suite(suite)
+    assert str(caught.value).startswith(str(suite))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_inside_a_profile_names_its_line(suite: Path) -> None:
+    suite.write_text(GOOD.replace("{process_s: 1}", "{process_s: -1}"))
+    load_suite(suite)
+    with pytest.raises(SpecError, match=r"mine.yaml:12: budget.process_s: .* got -1"):
+        load_suite(suite, "quick")
+
+
+def test_an_unknown_profile_names_the_known_ones(suite: Path) -> None:
+    with pytest.raises(SpecError, match="no profile 'quik'; did you mean 'quick'"):
+        load_suite(suite, "quik")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "just words", "a: b: c"])
+def test_what_is_no_suite_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_suite(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="no suite named 'llm-int5'; did you mean 'llm-int4'"):
+        find_suite("llm-int5")
+
+
+@pytest.mark.parametrize("name", sorted(list_suites()))
+@pytest.mark.parametrize("profile", ["default", "smoke"])
+def test_installed_suites_load(name: str, profile: str) -> None:
+    loaded = load_suite(find_suite(name), profile)
+    assert loaded.suite == name
