@@ -27,7 +27,7 @@ from effmark.stats.decisions import check_margin, holm
 from effmark.stats.distributions import t_quantile
 from effmark.stats.ranks import StudentRatio
 
-__all__ = ["EXIT_CODES", "GATED", "GateCheck", "GateResult", "gate", "gate_json"]
+__all__ = ["EXIT_CODES", "GATED", "GateCheck", "GateResult", "against_noise", "gate", "gate_json"]
 
 GateVerdict = Literal["pass", "worse", "undecided", "not_comparable"]
 
@@ -113,6 +113,7 @@ def gate(
     metrics: Iterable[str] | None = None,
     allow_invalid: bool = False,
     allow: Iterable[str] = (),
+    interleaved: bool = False,
 ) -> GateResult:
     """Return whether a candidate is worse than a baseline beyond a margin.
 
@@ -125,6 +126,7 @@ def gate(
         metrics: names to look at; None for `GATED`.
         allow_invalid: whether records that are marked invalid count.
         allow: fields that may differ although they spoil metrics.
+        interleaved: whether processes of both sides took turns; otherwise calibrated drift counts.
 
     Raises:
         SpecError: no records, a bad margin or alpha, or records of another schema version.
@@ -144,7 +146,7 @@ def gate(
         return GateResult("not_comparable", margin, alpha, (), differences, problem)
     names = _names(metrics)
     asked = [
-        _ask(cell, name, sides[0][cell], sides[1][cell], calibrations, margin, alpha)
+        _ask(cell, name, sides[0][cell], sides[1][cell], calibrations, margin, alpha, interleaved)
         for cell in sides[0]
         for name in names
     ]
@@ -213,6 +215,7 @@ def _ask(
     calibrations: Sequence[Calibration],
     margin: float,
     alpha: float,
+    interleaved: bool,
 ) -> _Asked | None:
     """Return the test that answers for a metric, None where neither side has it."""
     first, second = by_process(a), by_process(b)
@@ -234,7 +237,7 @@ def _ask(
         needed = FEWEST_PROCESSES - min(len(first), len(second))
         reason = f"noise unknown: calibrate this machine, or run {needed} more processes a side"
         return _Asked(cell, name, MetricMissing(name, reason), None)
-    test = _against_noise(values[0], values[1], noise)
+    test = against_noise(values[0], values[1], noise, interleaved=interleaved)
     detectable = _detectable(test, margin, alpha)
     n_a, n_b = len(first), len(second)
     return _Asked(
@@ -242,19 +245,29 @@ def _ask(
     )
 
 
-def _against_noise(a: Sequence[float], b: Sequence[float], noise: Noise | None) -> StudentRatio:
-    """Return the t test on logarithms; the larger of calibrated and observed noise counts."""
+def against_noise(
+    a: Sequence[float], b: Sequence[float], noise: Noise | None, *, interleaved: bool = False
+) -> StudentRatio:
+    """Return the t test of the logarithms of processes' values; the larger noise counts.
+
+    Args:
+        a: one value above 0 per process of the baseline.
+        b: those of the candidate.
+        noise: what A/A runs showed; None to go by the spread within the sides.
+        interleaved: whether processes of both sides took turns.
+    """
     sides = [[math.log(v) for v in side] for side in (a, b)]
     means = [math.fsum(side) / len(side) for side in sides]
     square = math.fsum((x - m) ** 2 for s, m in zip(sides, means, strict=True) for x in s)
     df = len(a) + len(b) - 2
-    scale = math.sqrt(1 / len(a) + 1 / len(b))
-    observed = math.sqrt(square / df) if df > 0 else 0.0
+    observed = math.sqrt(square / df * (1 / len(a) + 1 / len(b))) if df > 0 else 0.0
     ratio = math.exp(means[1] - means[0])
-    if noise is not None and (noise.log_sd >= observed or df < FEWEST_PROCESSES):
-        error = max(noise.log_sd, observed) * scale
-        return StudentRatio(ratio, error, noise.df, "Student's t, calibrated noise")
-    return StudentRatio(ratio, observed * scale, df, "Student's t over processes")
+    if noise is not None:
+        error = noise.error(len(a), len(b), interleaved=interleaved)
+        if error >= observed or df < FEWEST_PROCESSES:
+            name = "Student's t, calibrated noise"
+            return StudentRatio(ratio, max(error, observed), noise.df, name)
+    return StudentRatio(ratio, observed, df, "Student's t over processes")
 
 
 def _detectable(test: StudentRatio, margin: float, alpha: float) -> float:

@@ -201,6 +201,7 @@ def _judged(
             (raw.get(name), adjusted.get(name), adjusted_same.get(name)),
             margin,
             alpha,
+            alpha / max(1, len(_hypotheses(raw))),
         )
         for name, one in chosen.items()
     )
@@ -219,6 +220,7 @@ def _compared(
     p: tuple[float | None, float | None, float | None],
     margin: float,
     alpha: float,
+    alpha_each: float,
 ) -> MetricComparison:
     row = metric(name)
     _, adjusted, same = p
@@ -227,7 +229,7 @@ def _compared(
     else:
         adjusted_or_none, same_or_none = adjusted, same
     verdict = verdict_of(one.ratio, row.direction, adjusted_or_none, same_or_none, alpha)
-    low, high, more, notes = _precision(one, verdict, margin, alpha)
+    low, high, more, notes = _precision(one, verdict, margin, alpha, alpha_each)
     return MetricComparison(
         name, row.unit, row.direction, *values, one.ratio, low, high, 1 - alpha, one.name, one.per,
         one.n_a, one.n_b, *p, verdict, more, (*one.notes, *notes),
@@ -239,7 +241,7 @@ def _within(ratio: float, margin: float) -> bool:
 
 
 def _precision(
-    one: ChosenTest, verdict: Verdict, margin: float, alpha: float
+    one: ChosenTest, verdict: Verdict, margin: float, alpha: float, alpha_each: float
 ) -> tuple[float | None, float | None, int | None, tuple[str, ...]]:
     """Return the bounds of the ratio, and what an undecided one needs."""
     if one.test is None:
@@ -247,8 +249,8 @@ def _precision(
     low, high = one.test.bounds(1 - alpha) or (None, None)
     if verdict != "undecided":
         return low, high, None, ()
-    more = more_samples(one.test, min(one.n_a, one.n_b), margin, alpha)
-    return low, high, more, _reach(one.test, alpha)
+    more = more_samples(one.test, min(one.n_a, one.n_b), margin, alpha_each)
+    return low, high, more, _reach(one.test, alpha_each)
 
 
 def _reach(test: RatioTest, alpha: float) -> tuple[str, ...]:
@@ -257,13 +259,18 @@ def _reach(test: RatioTest, alpha: float) -> tuple[str, ...]:
     return ()
 
 
-def _adjusted(p_values: dict[str, float]) -> dict[str, float]:
-    """Return Holm-adjusted p-values; a rate that repeats the p of its time is not counted twice."""
-    unique = {
+def _hypotheses(p_values: dict[str, float]) -> dict[str, float]:
+    """Return the p-values to correct for; a rate that repeats its time's is not counted twice."""
+    return {
         name: p
         for name, p in p_values.items()
         if not math.isclose(p, p_values.get(_SAME_TEST_AS.get(name, ""), math.nan), rel_tol=1e-6)
     }
+
+
+def _adjusted(p_values: dict[str, float]) -> dict[str, float]:
+    """Return Holm-adjusted p-values."""
+    unique = _hypotheses(p_values)
     adjusted = dict(zip(unique, holm(list(unique.values())), strict=True))
     return {
         name: adjusted[name] if name in adjusted else adjusted[_SAME_TEST_AS[name]]

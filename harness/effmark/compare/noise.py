@@ -44,9 +44,15 @@ class Noise:
         """Return the degrees of freedom of the spread."""
         return self.processes - 1
 
-    def error(self, processes_a: int, processes_b: int) -> float:
-        """Return the standard error of the logarithm of a ratio of so many processes a side."""
-        return self.log_sd * math.sqrt(1 / processes_a + 1 / processes_b)
+    def error(self, processes_a: int, processes_b: int, *, interleaved: bool = False) -> float:
+        """Return the standard error of the logarithm of a ratio of so many processes a side.
+
+        Sides that ran one after the other feel load that comes and goes in full: neighbouring
+        processes are alike, so their mean is as uncertain as that of fewer. Interleaving shares it.
+        """
+        drift = 0.0 if interleaved else self.drift
+        stretch = math.sqrt((1 + drift) / (1 - drift))
+        return self.log_sd * stretch * math.sqrt(1 / processes_a + 1 / processes_b)
 
     def floor_ratio(self, processes: int = 1, confidence: float = 0.95) -> float:
         """Return the relative difference that chance stays below, with so many processes a side."""
@@ -65,7 +71,8 @@ class Noise:
         self, values: Sequence[float], margin: float, alpha: float = 0.05
     ) -> float:
         """Return the share of pairs of equal processes that a gate would call worse."""
-        limit = math.log1p(margin) + t_quantile(1 - alpha, self.df) * self.error(1, 1)
+        error = self.error(1, 1, interleaved=True)
+        limit = math.log1p(margin) + t_quantile(1 - alpha, self.df) * error
         pairs = list(combinations(map(math.log, values), 2))
         alarms = sum((x - y > limit) + (y - x > limit) for x, y in pairs)
         return alarms / (2 * len(pairs))
