@@ -1,36 +1,229 @@
-"""What the page knows: rows as compact JSON."""
+"""What the page knows: rows as compact JSON, within a size that a phone can load.
+
+Texts that repeat stand once in a pool. A page that would grow too large gives up first the curves
+of cells, then whole rows; the rows that are best by any headline metric stay, so that no rank on
+the page is better than it would be in full. What was left out is counted on the page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import datetime
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from effmark.metrics import METRICS
-from effmark.report.numbers import format_number
-from effmark.rows import Row, known_metrics, row_json
+from effmark.ranking import Contender
+from effmark.record import Missing
+from effmark.report.configurations import machine_of, suite_of
+from effmark.report.page_cell import cell_detail, short
+from effmark.report.standing import MARKS, contenders, family, marks
+from effmark.rows import Number, Row, known_metrics
 
-__all__ = ["page_data"]
+__all__ = ["PAGE_BYTES", "page_data"]
+
+PAGE_BYTES = 2_600_000
+"""Bound on the data of a page; with script and style it stays below 3 MB."""
+_ROW_SHARE = 0.7
+"""Of that, what rows may take when there are too many for curves of all cells."""
+_HEADLINES = (
+    "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
+    "peak_memory_b", "bits_per_byte", "accuracy", "kl_divergence", "information_capacity",
+)  # fmt: skip
+_PLACES_SHOWN = 20
+
+
+class _Pool:
+    """Values that are written once and named by their index."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._index: dict[str, int] = {}
+
+    def put(self, value: Any) -> int:
+        key = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        if key not in self._index:
+            self._index[key] = len(self.values)
+            self.values.append(value)
+        return self._index[key]
 
 
 def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page shows."""
+    texts, places = _Pool(), _Pool()
+    packed = [_row(row, rows, texts, places) for row in rows]
+    shown, left_out = _fitting(rows, packed)
+    shown_rows = [packed[i] for i in shown]
+    spent = _size(shown_rows) + _size(texts.values) + _size(places.values)
+    without = _add_details([(rows[i], packed[i]) for i in shown], PAGE_BYTES - spent)
     names = known_metrics(rows)
     return {
-        "title": "effmark leaderboard",
-        "metrics": [
-            {"name": n, "label": METRICS[n].label, "definition": METRICS[n].definition}
-            for n in names
-        ],
-        "rows": [
-            row_json(row)
-            | {
-                "text": {
-                    n: format_number(number)
-                    for n in names
-                    if (number := row.number(n)) is not None
-                }
-            }
-            for row in rows
-        ],
-        "skipped": list(damage),
+        "title": _title(rows),
+        "version": _version(),
+        "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+        "created": _span([row.record.created for row in rows]),
+        "metrics": [_metric(name) for name in names],
+        "marks": MARKS,
+        "texts": texts.values,
+        "environments": places.values,
+        "rows": shown_rows,
+        "records": sum(len(row.records) for row in rows),
+        "left_out": {"rows": left_out, "details": without},
+        "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
+
+
+def _title(rows: Sequence[Row]) -> str:
+    suites = sorted({row.record.suite.name for row in rows})
+    return f"effmark · {', '.join(suites)}" if 0 < len(suites) < 4 else "effmark leaderboard"
+
+
+def _version() -> str:
+    try:
+        return version("effmark")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _span(moments: Sequence[str]) -> list[str]:
+    return [min(moments), max(moments)] if moments else []
+
+
+def _metric(name: str) -> dict[str, str]:
+    told = METRICS[name]
+    return {
+        "name": name,
+        "label": told.label,
+        "unit": told.unit,
+        "direction": told.direction,
+        "definition": told.definition,
+        "family": family(name),
+    }
+
+
+def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str, Any]:
+    record, cell = row.record, row.record.cell
+    known = contenders(row)
+    model, adapter, precision, options, device = row.configuration
+    environment = record.environment
+    facts = record.facts
+    body: dict[str, Any] = {
+        "id": cell.key[:16],
+        "suite": texts.put(suite_of(row)),
+        "machine": texts.put(machine_of(row, rows)),
+        "model": texts.put(model),
+        "adapter": texts.put(adapter),
+        "precision": texts.put(precision),
+        "options": texts.put(options),
+        "device": texts.put(device),
+        "workload": texts.put(cell.workload.label),
+        "kind": cell.workload.kind,
+        "threads": cell.threads,
+        "batch": getattr(cell.workload, "batch", 1),
+        "base": record.is_baseline,
+        "outcome": record.outcome,
+        "marks": marks(row),
+        "numbers": dict(_numbers(row, known)),
+        "missing": {
+            name: [n.reason, texts.put(n.detail)]
+            for name, n in row.metrics.items()
+            if isinstance(n, Missing)
+        },
+    }
+    if record.detail:
+        body["detail"] = texts.put(record.detail)
+    if environment is not None:
+        body["environment"] = places.put(environment.model_dump(mode="json", exclude_defaults=True))
+    if record.advice:
+        body["advice"] = [
+            [a.severity, texts.put(a.code), texts.put(a.message), texts.put(a.remedy)]
+            for a in record.advice
+        ]
+    if facts is not None:
+        body["work"] = [facts.weights_b, facts.kv_bytes_per_token, facts.flops_per_unit,
+                        getattr(cell.workload, "prompt_tokens", None),
+                        getattr(cell.workload, "new_tokens", None)]  # fmt: skip
+    draws = dict(_draws(known, texts))
+    if draws:
+        body["draws"] = draws
+    return body
+
+
+def _numbers(row: Row, known: Mapping[str, Contender]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield value, bounds, sample count, source and, where bounds do not tell it, the error."""
+    for name, number in row.metrics.items():
+        if isinstance(number, Number):
+            packed = [_short(number.value), _short(number.low), _short(number.high), number.n,
+                      number.source]  # fmt: skip
+            error = known[name].error
+            if number.low is None and error is not None:
+                packed.append(short(error))
+            yield name, packed
+
+
+def _short(value: float | None) -> float | str | None:
+    if value is None or math.isfinite(value):
+        return None if value is None else short(value, 7)
+    return "inf" if value > 0 else "-inf"
+
+
+def _draws(known: Mapping[str, Contender], texts: _Pool) -> Iterator[tuple[str, list[Any]]]:
+    """Yield paired draws as 16-bit steps between their extremes, with what they resampled."""
+    for name, told in known.items():
+        if told.draws:
+            low, high = min(told.draws), max(told.draws)
+            scale = 65535 / (high - low) if high > low else 0.0
+            steps = b"".join(round((d - low) * scale).to_bytes(2, "little") for d in told.draws)
+            yield name, [texts.put(told.items), low, high, base64.b64encode(steps).decode()]
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode())
+
+
+def _fitting(rows: Sequence[Row], packed: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
+    """Return the indices of the rows that the page holds, in order, and how many it leaves out."""
+    sizes = [_size(body) for body in packed]
+    room = PAGE_BYTES * _ROW_SHARE
+    if sum(sizes) <= room:
+        return list(range(len(rows))), 0
+    chosen: set[int] = set()
+    for index in _best_first(rows):
+        room -= sizes[index]
+        if room < 0:
+            break
+        chosen.add(index)
+    return sorted(chosen), len(rows) - len(chosen)
+
+
+def _best_first(rows: Sequence[Row]) -> Iterator[int]:
+    """Yield the best of every headline metric, then the second best of each, and so on."""
+    orders = []
+    for name in _HEADLINES:
+        sign = 1 if METRICS[name].direction == "lower" else -1
+        with_it = [(sign * n.value, i) for i, r in enumerate(rows) if (n := r.number(name))]
+        orders.append([i for _, i in sorted(with_it)])
+    seen: set[int] = set()
+    for place in range(max(map(len, orders), default=0)):
+        for order in orders:
+            if place < len(order) and order[place] not in seen:
+                seen.add(order[place])
+                yield order[place]
+    yield from (i for i in range(len(rows)) if i not in seen)
+
+
+def _add_details(pairs: Sequence[tuple[Row, dict[str, Any]]], room: int) -> int:
+    """Add curves and provenance while there is room; return how many cells go without."""
+    without = 0
+    for row, body in pairs:
+        detail = cell_detail(row)
+        size = _size(detail)
+        if size > room:
+            without += 1
+            continue
+        room -= size
+        body["cell"] = detail
+    return without

@@ -1,0 +1,105 @@
+"""Cells joined to what a user chooses: one line per model, runtime, precision, options, device.
+
+The cost of one workload stands beside the quality of the same model process. Which workload is
+chosen by its label; by default the one that most configurations have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from effmark.record import Missing
+from effmark.rows import Number, Row
+
+__all__ = ["Board", "Configuration", "boards"]
+
+COST_KINDS = ("decode", "infer", "prefill")
+"""Workloads that cost time, the preferred ones first."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One choice of a user: the cost row, and the rows that tell its quality."""
+
+    cost: Row | None
+    quality: tuple[Row, ...]
+    rows: tuple[Row, ...]
+    """All cells of the configuration, in order."""
+
+    @property
+    def row(self) -> Row:
+        """Return the row that stands for the configuration."""
+        return self.cost or self.rows[0]
+
+    def source_of(self, name: str) -> Row | None:
+        """Return the row that a metric comes from: the cost row first, then quality."""
+        candidates = [r for r in (self.cost, *self.quality) if r is not None]
+        return next((r for r in candidates if name in r.metrics), None)
+
+    def metric(self, name: str) -> Number | Missing | None:
+        """Return a number, why it is missing, or None where nobody asked for it."""
+        row = self.source_of(name)
+        return None if row is None else row.metrics[name]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Configurations that compare: one suite, one machine, one workload."""
+
+    suite: str
+    machine: str
+    workload: str
+    configurations: tuple[Configuration, ...]
+
+
+def boards(rows: Sequence[Row]) -> list[Board]:
+    """Return the configurations of rows, apart for each suite and machine."""
+    places: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        places.setdefault((suite_of(row), machine_of(row, rows)), []).append(row)
+    return [_board(suite, machine, mine) for (suite, machine), mine in places.items()]
+
+
+def suite_of(row: Row) -> str:
+    """Return the name of the suite that a row belongs to: different ones never compare."""
+    suite = row.record.suite
+    return f"{suite.name}-v{suite.version} {suite.profile}"
+
+
+def machine_of(row: Row, rows: Iterable[Row] = ()) -> str:
+    """Return the machine of a row; one that failed early takes that of its run."""
+    if row.record.environment is not None:
+        return row.record.environment.device_class
+    run = row.record.run_id
+    same = (r for r in rows if r.record.run_id == run and r.record.environment is not None)
+    found = next(same, None)
+    return "unknown machine" if found is None else machine_of(found)
+
+
+def _board(suite: str, machine: str, rows: Sequence[Row]) -> Board:
+    workload = main_workload(rows)
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((*row.configuration, row.record.cell.model.sha256), []).append(row)
+    return Board(suite, machine, workload, tuple(_joined(g, workload) for g in groups.values()))
+
+
+def main_workload(rows: Sequence[Row]) -> str:
+    """Return the label of the workload that stands for cost: the one most often measured."""
+    for kind in COST_KINDS:
+        labels = [
+            r.record.cell.workload.label
+            for r in rows
+            if r.record.cell.workload.kind == kind and r.record.outcome == "ok"
+        ]
+        if labels:
+            return Counter(labels).most_common(1)[0][0]
+    return ""
+
+
+def _joined(rows: Sequence[Row], workload: str) -> Configuration:
+    cost = next((r for r in rows if r.record.cell.workload.label == workload), None)
+    quality = tuple(r for r in rows if r.record.cell.workload.kind not in COST_KINDS)
+    return Configuration(cost, quality, tuple(rows))

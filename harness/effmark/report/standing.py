@@ -1,0 +1,126 @@
+"""Who takes part in a ranking: what a number carries besides its value, and why it may not rank.
+
+A row that is left out stays on the page with its mark; nothing disappears and nothing becomes 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from effmark.metrics import metric
+from effmark.ranking import Contender, Rank, paired_draws, ranks, sampling_error
+from effmark.record import Missing
+from effmark.rows import Number, Row
+from effmark.samples import Samples, metric_samples
+from effmark.schema import content_hash
+
+__all__ = ["MARKS", "contenders", "exclusion", "family", "marks", "ranks_of"]
+
+Family = Literal["quality", "size", "energy", "cost", "joined"]
+
+_QUALITY = {"accuracy", "bits_per_byte", "perplexity", "kl_divergence", "top1_agreement",
+            "information_capacity", "quality_retention"}  # fmt: skip
+_SIZE = {"model_size_b", "effective_bits", "compression_ratio", "kv_bytes_per_token",
+         "flops_per_token", "load_memory_b", "peak_memory_b", "device_memory_b"}  # fmt: skip
+_ITEMS = {"accuracy", "bits_per_byte", "perplexity", "kl_divergence", "top1_agreement"}
+"""Sampled over items that other models answered, too, and therefore compared in pairs."""
+_COUNTED = {"tensors", "analytic"}
+"""Sources that count or compute: no sampling error."""
+
+MARKS = {
+    "invalid": "a check found that these numbers do not hold",
+    "suspect": "something disturbed the measurement; see the advice",
+    "emulated": "low-bit weights are expanded before the arithmetic: no claim on speed",
+    "random": "random weights: no claim on quality",
+    "dequantised": "the full-precision weights are a dequantised low-bit file: shows cost; "
+    "no ranking by quality is drawn from it",
+    "estimated": "from a model of the hardware, not measured",
+}
+"""What each mark means, worst first."""
+
+
+def family(name: str) -> Family:
+    """Return which kind of claim a metric makes."""
+    if name in _QUALITY:
+        return "quality"
+    if name in _SIZE:
+        return "size"
+    if name == "accuracy_per_j":
+        return "joined"
+    return "energy" if "_per_j" in name or "energy" in name or name == "mean_power_w" else "cost"
+
+
+def marks(row: Row) -> list[str]:
+    """Return the marks of a row, worst first."""
+    record, facts = row.record, row.record.facts
+    found: set[str] = {record.validity}
+    if facts is not None:
+        found |= {"emulated"} if facts.kernel == "emulated" else set()
+        found |= {"random"} if facts.weights == "random" else set()
+        found |= {"dequantised"} if facts.weights_source.startswith("dequantised") else set()
+    if any(isinstance(n, Number) and n.source == "model_estimate" for n in row.metrics.values()):
+        found |= {"estimated"}
+    return [mark for mark in MARKS if mark in found]
+
+
+def exclusion(row: Row, name: str) -> str:
+    """Return why a row has no rank by a metric, or an empty text where it has one.
+
+    Suspect rows rank and carry their mark; on shared machines nearly all rows are.
+    """
+    if row.record.outcome != "ok":
+        return row.record.outcome
+    number = row.metrics.get(name)
+    if number is None:
+        return "not measured"
+    if isinstance(number, Missing):
+        return number.reason.replace("_", " ")
+    if number.source == "model_estimate":
+        return "estimated"
+    claims, kind = marks(row), family(name)
+    barred = {"invalid"}
+    if kind in ("cost", "energy", "joined"):
+        barred |= {"emulated"}
+    if kind in ("quality", "joined"):
+        barred |= {"random", "dequantised"}
+    return next((mark for mark in claims if mark in barred), "")
+
+
+def contenders(row: Row) -> dict[str, Contender]:
+    """Return every number of a row with what is known of its error."""
+    samples = metric_samples(row.record)
+    return {
+        name: _contender(row, number, name, samples.get(name))
+        for name, number in row.metrics.items()
+        if isinstance(number, Number)
+    }
+
+
+def _contender(row: Row, number: Number, name: str, samples: Samples | Missing | None) -> Contender:
+    known = samples if isinstance(samples, Samples) else None
+    exact = number.source in _COUNTED or number.method == "exact"
+    error = sampling_error(number.low, number.high, known, exact=exact)
+    if name in _ITEMS and known is not None and len(row.records) == 1:
+        items = _items_of(row, known)
+        return Contender(number.value, error, tuple(paired_draws(known, items)), items)
+    return Contender(number.value, error)
+
+
+def _items_of(row: Row, samples: Samples) -> str:
+    """Return what identifies the items that a quality cell was asked: equal ones are paired.
+
+    The weights of a text are its bytes or tokens, so that another tokenizer's windows are others.
+    """
+    return content_hash(
+        [row.record.cell.workload.model_dump(mode="json"), len(samples.values), samples.weights]
+    )[:12]
+
+
+def ranks_of(rows: Sequence[Row], name: str) -> list[Rank | str]:
+    """Return the rank of each row by a metric, or the reason why it has none."""
+    reasons = [exclusion(row, name) for row in rows]
+    taking_part = [i for i, reason in enumerate(reasons) if not reason]
+    found = ranks([contenders(rows[i])[name] for i in taking_part], metric(name).direction)
+    places = dict(zip(taking_part, found, strict=True))
+    return [places.get(i, reason) for i, reason in enumerate(reasons)]
