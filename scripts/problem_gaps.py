@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import platform
 import runpy
 import time
@@ -116,12 +117,13 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.write:
+        busy = os.getloadavg()[2]
         head = (
             f"# Gaps between the reference solutions\n\n"
             f"Measured by `scripts/problem_gaps.py` in {unit} at level {LARGEST_LEVEL}, the "
             f"dearest of its cases,\nthe cheapest of {REPEATS['expert']} runs (naive: of "
-            f"{REPEATS['naive']}). CPU: {cpu_name()}; CPython {platform.python_version()};\n"
-            f"set version {SET['version']}.\n\n"
+            f"{REPEATS['naive']}). CPU: {cpu_name()}, {os.cpu_count()} cores, load average "
+            f"{busy:.1f};\nCPython {platform.python_version()}; set version {SET['version']}.\n\n"
         )
         (FOLDER / "GAPS.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 

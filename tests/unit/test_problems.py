@@ -69,8 +69,8 @@ def test_there_are_enough_problems_of_enough_kinds() -> None:
 
 
 def test_the_readme_says_how_many_problems_there_are() -> None:
-    assert "Thirty-seven problems" in (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert len(PATHS) == 37
+    assert "Thirty-six problems" in (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert len(PATHS) == 36
 
 
 @every_problem
