@@ -12,6 +12,7 @@ from effmark.scores.architecture import architecture_from_config, kv_elements_pe
 from effmark.scores.flops import decode_flops_per_token
 
 __all__ = [
+    "Scalar",
     "bytes_on_disk",
     "context_tokens",
     "count_parameters",

@@ -1,0 +1,1 @@
+"""What the torch adapter is made of; all but `request` import torch."""

@@ -1,0 +1,100 @@
+"""A causal language model of transformers, ready to decode and to score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers.cache_utils import StaticCache
+
+from effmark.adapter import Array, Generation, OnStep
+from effmark_adapters.pytorch.decoding import Forward, Prompts, decode_batch, make_chooser
+from effmark_adapters.pytorch.kv_cache import roomy_cache
+from effmark_adapters.pytorch.scoring import Pair, score_pairs
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel:
+    """Eager by default; `compile_steps` makes every decode step one compiled graph."""
+
+    def __init__(self, model: Any, device: torch.device, room_tokens: int) -> None:
+        self.model = model
+        self._device = device
+        self._room_tokens = room_tokens
+        self._step: Callable[..., Any] | None = None
+        self._static: dict[int, StaticCache] = {}
+
+    @torch.inference_mode()
+    def generate(self, generation: Generation, on_step: OnStep) -> None:
+        """Continue prompts; `on_step` gets the ids of each step."""
+        longest = max(map(len, generation.prompts))
+        room_tokens = self._room_tokens if self._step else longest + generation.new_tokens
+        prompts = Prompts(generation.prompts, room_tokens, self._device)
+        forward = self._compiled(prompts) if self._step else self._eager(room_tokens)
+        choose = make_chooser(generation.sampling, self._device)
+        decode_batch(forward, prompts, generation, on_step, choose)
+
+    @torch.inference_mode()
+    def log_probs(self, pairs: Sequence[Pair]) -> list[Array]:
+        """Return the log-probabilities of each continuation, one row per token."""
+        return score_pairs(self.model, pairs, self._device)
+
+    def compile_steps(self, batches: set[int]) -> float:
+        """Compile the decode step for batch sizes; return the seconds that it took."""
+        started_s = time.perf_counter()
+        # A step has one shape per batch size; the cache has room for the longest request.
+        self._step = torch.compile(self.model, dynamic=False)
+        for batch in sorted(batches):
+            warm = Generation(prompts=((1, 2, 3, 4),) * batch, new_tokens=3)
+            self.generate(warm, lambda _: False)
+        return time.perf_counter() - started_s
+
+    def _eager(self, room_tokens: int) -> Forward:
+        model, cache = self.model, roomy_cache(self.model.config, room_tokens)
+
+        def forward(
+            ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor | None
+        ) -> torch.Tensor:
+            logits: torch.Tensor = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            return logits[:, -1]
+
+        return forward
+
+    def _compiled(self, prompts: Prompts) -> Forward:
+        cache = self._static_cache(prompts.ids.shape[0])
+        mask = prompts.mask(self._room_tokens)  # one shape at every step
+
+        def forward(
+            ids: torch.Tensor, _: torch.Tensor | None, positions: torch.Tensor | None
+        ) -> torch.Tensor:
+            step = self._step if ids.shape[1] == 1 and self._step else self.model
+            logits: torch.Tensor = step(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+            return logits[:, -1]
+
+        return forward
+
+    def _static_cache(self, batch: int) -> StaticCache:
+        """Return an empty cache of fixed shape; what an earlier request left is masked."""
+        if batch not in self._static:
+            self._static[batch] = StaticCache(self.model.config, max_cache_len=self._room_tokens)
+        cache = self._static[batch]
+        for layer in cache.layers:
+            layer.cumulative_length.zero_()
+        return cache

@@ -1,0 +1,231 @@
+"""PyTorch: models of transformers, eager or compiled, with torchao's packed weights.
+
+* fp32, bf16: as they are.
+* int8: weights only, one scale per row, bf16 activations; a tied embedding and head are one table.
+* int4: weights only, groups of 32 along the row, bf16 activations; embedding, head and matrices
+  whose shape the kernel does not take are int8.
+
+Packing happens in `prepare`; `load` reads packed weights and never sees the full ones. Options:
+`compile` (torch.compile of the decode step), `attention` (sdpa, eager), `group_size` (int4).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from effmark.adapter import Array, Generation, LoadRequest, OnStep
+from effmark.cache import build_once
+from effmark.errors import AdapterError, SpecError, UnsupportedError
+from effmark.record import ModelFacts
+from effmark_adapters.artefacts import facts
+from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
+from effmark_adapters.artefacts.tokenizer import TextTokenizer
+from effmark_adapters.pytorch import request as requests
+
+if TYPE_CHECKING:
+    from effmark_adapters.pytorch.language_model import LanguageModel
+    from effmark_adapters.pytorch.weights import Weights
+
+__all__ = ["TorchAdapter"]
+
+
+class TorchAdapter:
+    """One model on PyTorch."""
+
+    name: ClassVar[str] = "torch"
+    precisions: ClassVar[tuple[str, ...]] = requests.PRECISIONS
+
+    def __init__(self) -> None:
+        self._request: LoadRequest | None = None
+        self._weights: Weights | None = None
+        self._language: LanguageModel | None = None
+        self._tokenizer: TextTokenizer | None = None
+        self._config: dict[str, Any] = {}
+        self._compile_s: float | None = None
+
+    @classmethod
+    def prepare(cls, request: LoadRequest) -> None:
+        """Convert the model to a Hugging Face folder and pack its weights."""
+        requests.check_request(request)
+        if request.model.kind == "digits":
+            from effmark_adapters.artefacts.digits import digits_model
+
+            digits_model(request.cache)
+            return
+        folder = hf_folder(request.model, request.cache)
+        if not requests.is_packed(request):
+            return
+        from effmark_adapters.pytorch.devices import memory_errors
+        from effmark_adapters.pytorch.weights import save_packed
+
+        what = f"{request.model.name} at {request.precision} for torch"
+        precision, group = requests.stored_precision(request), requests.group(request)
+        with memory_errors(what):
+            build_once(
+                request.cache,
+                "torch",
+                requests.packed_key(request),
+                lambda out: save_packed(folder, precision, group, out),
+                what,
+            )
+
+    def load(self, request: LoadRequest) -> None:
+        """Load the weights to the device; with the option `compile`, compile the decode step."""
+        requests.check_request(request)
+        import torch
+
+        from effmark_adapters.pytorch.devices import find_device, memory_errors
+
+        torch.set_num_threads(request.threads)
+        device = find_device(request.device)
+        with memory_errors(f"model {request.model.name!r}"):
+            if request.model.kind == "digits":
+                self._load_classifier(request, device)
+            else:
+                self._load_language_model(request, device)
+        self._request = request
+
+    def _load_classifier(self, request: LoadRequest, device: Any) -> None:
+        from effmark_adapters.artefacts.digits import digits_model
+        from effmark_adapters.pytorch.weights import load_classifier
+
+        folder = digits_model(request.cache)
+        self._weights = load_classifier(folder, request.precision, device)
+        self._config = facts.read_config(folder)
+
+    def _load_language_model(self, request: LoadRequest, device: Any) -> None:
+        import torch
+
+        from effmark_adapters.pytorch import weights
+        from effmark_adapters.pytorch.language_model import LanguageModel
+
+        folder = prepared_hf_folder(request.model, request.cache)
+        attention = requests.attention(request)
+        if requests.is_packed(request):
+            packed = requests.packed_folder(request)
+            found = weights.load_packed(folder, packed, attention)
+        else:
+            found = weights.load_full(folder, torch.float32, attention)
+        found.net.to(device)
+        if request.precision == "int4" and device.type != "cpu":
+            weights.pack_for_gpu(found, requests.group(request))
+        self._weights, self._config = found, facts.read_config(folder)
+        self._tokenizer = TextTokenizer(folder)
+        self._language = LanguageModel(found.net, device, request.context_tokens)
+        if request.options.get("compile"):
+            self._compile_s = self._language.compile_steps({1, request.batch})
+
+    def facts(self) -> ModelFacts:
+        """Return what the tensors and the files say."""
+        from effmark_adapters.pytorch import description
+
+        request, weights = self._loaded()
+        weights_b = weights.held_b()
+        of_language: dict[str, Any] = {}
+        if self._language is not None:
+            of_language = {
+                "kv_bytes_per_token": facts.kv_bytes_per_token(
+                    self._config, 4 if request.precision == "fp32" else 2
+                ),
+                "flops_per_unit": facts.flops_per_token(self._config),
+                "context_tokens": facts.context_tokens(self._config),
+            }
+        return ModelFacts(
+            parameters=weights.parameters,
+            weights_b=weights_b,
+            file_b=facts.bytes_on_disk(weights.files),
+            effective_bits=8 * weights_b / weights.parameters,
+            kernel=description.kernel(request),
+            weights="trained",
+            weights_source=request.model.weights_source,
+            config=facts.flat_config(self._config),
+            quantisation=description.quantisation(request, weights),
+            runtime=description.runtime(request, self._compile_s),
+            **of_language,
+        )
+
+    def synchronize(self) -> None:
+        """Return when the device is idle; a CPU is when a call returns."""
+        if self._request is not None and self._request.device != "cpu":
+            from effmark_adapters.pytorch.devices import find_device, wait_for
+
+            wait_for(find_device(self._request.device))
+
+    def close(self) -> None:
+        """Drop the model and what hangs on it."""
+        self._request = self._weights = self._language = self._tokenizer = None
+        gc.collect()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+        return self._text().encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        return self._text().decode(ids)
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """Return the prompt text of messages."""
+        return self._text().chat(messages)
+
+    def generate(self, generation: Generation, on_step: OnStep) -> None:
+        """Continue prompts, greedily or sampled."""
+        from effmark_adapters.pytorch.devices import memory_errors
+
+        language = self._language_model()
+        for prompt in generation.prompts:
+            self._check_length(len(prompt), generation.new_tokens)
+        with memory_errors(f"a batch of {len(generation.prompts)} prompts"):
+            language.generate(generation, on_step)
+
+    def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
+        """Return the log-probabilities of continuations."""
+        from effmark_adapters.pytorch.devices import memory_errors
+
+        language = self._language_model()
+        for context, continuation in pairs:
+            self._check_length(len(context), len(continuation))
+        with memory_errors(f"scoring {len(pairs)} texts"):
+            return language.log_probs(pairs)
+
+    def infer(self, batch: Array) -> Array:
+        """Return the outputs of the classifier as float32."""
+        from effmark_adapters.pytorch.devices import memory_errors
+        from effmark_adapters.pytorch.weights import run_classifier
+
+        request, weights = self._loaded()
+        if self._language is not None:
+            raise UnsupportedError("torch: infer needs a classifier, this is a language model")
+        with memory_errors(f"a batch of {len(batch)} inputs"):
+            return run_classifier(weights, request.precision, batch)
+
+    def _loaded(self) -> tuple[LoadRequest, Weights]:
+        if self._request is None or self._weights is None:
+            raise AdapterError("torch: no model is loaded; call load first")
+        return self._request, self._weights
+
+    def _language_model(self) -> LanguageModel:
+        self._loaded()
+        if self._language is None:
+            raise UnsupportedError("torch: this model is a classifier, it has no text")
+        return self._language
+
+    def _text(self) -> TextTokenizer:
+        self._language_model()
+        assert self._tokenizer is not None  # loaded with the language model
+        return self._tokenizer
+
+    def _check_length(self, prompt_tokens: int, new_tokens: int) -> None:
+        if prompt_tokens < 1:
+            raise SpecError("torch: a prompt has 0 tokens; it needs at least 1")
+        request, _ = self._loaded()
+        longest = facts.context_tokens(self._config) or request.context_tokens
+        if request.options.get("compile"):  # the room of a compiled step is fixed
+            longest = min(longest, request.context_tokens)
+        if prompt_tokens + new_tokens > longest:
+            raise SpecError(
+                f"torch: {prompt_tokens} prompt and {new_tokens} new tokens exceed the context of "
+                f"{longest} tokens"
+            )
