@@ -63,9 +63,8 @@ def _group() -> None:
 def main() -> None:
     """Run the command line; the only place that ends the process."""
     try:
-        _group(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        code = _group(standalone_mode=False)  # click turns Exit into the returned value
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
