@@ -215,6 +215,7 @@ def _meta(model: Any, tied: bool) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "tied": tied,
         "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
         "kv_heads": _kv_heads(config),
         "head_size": _head_size(config),
         "vocabulary": config.vocab_size,
