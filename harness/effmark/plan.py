@@ -11,11 +11,11 @@ import psutil
 from effmark.environment import default_threads
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.models import resolve_model
-from effmark.record import Record
+from effmark.record import Record, SuiteRef
 from effmark.registry import adapter_class, adapter_version, nearest
-from effmark.spec import Cell, CellGroup, Decode, ModelRef, Prefill, Suite, Text
+from effmark.spec import Budget, Cell, CellGroup, Decode, ModelRef, Prefill, Suite, Text
 
-__all__ = ["Plan", "ProcessPlan", "make_plan"]
+__all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
 _LOAD_GUESS_S = 8.0
 """Start, imports and load of a worker before there is any record of it."""
@@ -61,6 +61,7 @@ class Plan:
     """All processes of a run, in order."""
 
     suite: Suite
+    suite_ref: SuiteRef
     processes: tuple[ProcessPlan, ...]
 
     @property
@@ -108,7 +109,52 @@ def make_plan(
     kept = tuple(process for process in processes if process.cells)
     if not kept:
         raise SpecError(f"suite {suite.suite!r}: nothing to run; check --only and --model")
-    return Plan(suite, kept)
+    return Plan(suite, suite_ref(suite), kept)
+
+
+def suite_ref(suite: Suite) -> SuiteRef:
+    """Return what records keep of a suite."""
+    return SuiteRef(
+        name=suite.suite, version=suite.version, sha256=suite.sha256, profile=suite.profile
+    )
+
+
+def plan_again(record: Record, cache: Path) -> Plan:
+    """Return the plan that measures the cell of a record once more, its model found anew.
+
+    Raises:
+        SpecError: the model of that name is not the one that was measured.
+    """
+    cell, settings = record.cell, record.settings
+    model = resolve_model(cell.model.name, cache)
+    if model.sha256 != cell.model.sha256:
+        raise SpecError(
+            f"model {model.name!r} is not the one of record {record.id[:8]}: its SHA-256 is "
+            f"{model.sha256[:16]}…, recorded was {cell.model.sha256[:16]}…"
+        )
+    group = CellGroup(
+        adapter=cell.adapter, precision=(cell.precision,), device=cell.device, options=cell.options
+    )
+    suite = Suite(
+        suite=record.suite.name,
+        version=record.suite.version,
+        why=f"record {record.id} again",
+        models=(model.name,),
+        cells=(group,),
+        workloads=(cell.workload,),
+        precision=settings.precision,
+        budget=Budget(
+            process_s=settings.budget_s,
+            min_blocks=settings.min_blocks,
+            max_blocks=settings.max_blocks,
+        ),
+        threads=cell.threads,
+    )
+    again = cell.model_copy(update={"model": model})
+    process = ProcessPlan(
+        (again,), record.is_baseline, record.elapsed_s or 0.0, "this record", None
+    )
+    return Plan(suite, record.suite, (process,))
 
 
 def _check(group: CellGroup) -> None:

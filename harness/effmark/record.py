@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from effmark.schema import Frozen
-from effmark.spec import Cell
+from effmark.spec import Cell, Precision
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -30,6 +30,7 @@ __all__ = [
     "Outcome",
     "Reason",
     "Record",
+    "Settings",
     "StopVerdict",
     "SuiteRef",
     "Validity",
@@ -157,6 +158,16 @@ class StopVerdict(Frozen):
     """`unknown`: the budget allowed too few blocks to tell."""
 
 
+class Settings(Frozen):
+    """How long and how precisely a cell was to be measured."""
+
+    precision: Precision = Precision()
+    budget_s: float | None = None
+    """Seconds of measuring that this cell was given; None: until precise."""
+    min_blocks: int = 5
+    max_blocks: int = 1000
+
+
 class ModelFacts(Frozen):
     """What an adapter knows about the model that it loaded."""
 
@@ -234,6 +245,7 @@ class Record(Frozen):
     """Wall-clock time (UTC, ISO 8601) at which the cell ended; orders nothing."""
     suite: SuiteRef
     cell: Cell
+    settings: Settings = Settings()
     is_baseline: bool = False
     """Whether this is what the suite compares with: the reference of speed-up and KL."""
     outcome: Outcome

@@ -94,6 +94,7 @@ def _record(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         suite=identity.suite,
         cell=context.cell,
+        settings=context.settings,
         is_baseline=context.is_reference,
         outcome=outcome,
         detail=detail,

@@ -25,10 +25,10 @@ from effmark.probes.counters import ProcessCounters
 from effmark.probes.discovery import open_energy_meter
 from effmark.probes.energy import EnergyMeter
 from effmark.probes.memory import PeakMemory
-from effmark.record import Environment, Measured, Measurement, ModelFacts, SuiteRef
+from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
 from effmark.registry import adapter_class
 from effmark.runner import Identity, classify, first_inference, run_cell
-from effmark.spec import Cell, Precision
+from effmark.spec import Cell
 from effmark.workloads import Context
 
 __all__ = ["main"]
@@ -144,10 +144,7 @@ def _run(
         cache=loaded.request.cache,
         counters=counters,
         energy=loaded.energy,
-        precision=Precision.model_validate(message["precision"]),
-        budget_s=message["budget_s"],
-        min_blocks=message["min_blocks"],
-        max_blocks=message["max_blocks"],
+        settings=Settings.model_validate(message["settings"]),
         is_reference=message["is_reference"],
         progress=progress,
     )

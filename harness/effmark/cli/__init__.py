@@ -18,6 +18,11 @@ _COMMANDS = {
     "run": "measure a suite, or resume it",
     "plan": "show what would run, with estimates",
     "leaderboard": "turn results into a table, a page or JSON",
+    "compare": "compare two runs, cells or revisions: better, worse, same, undecided",
+    "gate": "a verdict for CI, noise taken into account",
+    "history": "a metric over runs, and where its level changed",
+    "eval": "lm-eval tasks on any adapter",
+    "rerun": "measure the cell of a record again and compare",
     "show": "look at one record",
     "list": "show what is installed",
 }

@@ -18,7 +18,7 @@ import psutil
 from effmark.adapter import LoadRequest
 from effmark.executors.local import LocalWorker, WorkerDied
 from effmark.plan import Plan, ProcessPlan
-from effmark.record import ModelFacts, Outcome, Record, SuiteRef
+from effmark.record import ModelFacts, Outcome, Record, Settings
 from effmark.spec import Cell
 from effmark.store import Journal
 
@@ -54,13 +54,8 @@ class Session:
         self._cache = cache
         self._observer = observer
         self._command = shlex.join(command)
-        self._suite = SuiteRef(
-            name=plan.suite.suite,
-            version=plan.suite.version,
-            sha256=plan.suite.sha256,
-            profile=plan.suite.profile,
-        )
-        self._journal = Journal(results, plan.suite.suite, plan.suite.version)
+        self._suite = plan.suite_ref
+        self._journal = Journal(results, self._suite.name, self._suite.version)
         limit = plan.suite.limits.memory_b
         self._memory_b = limit or int(psutil.virtual_memory().available * _MEMORY_SHARE)
 
@@ -147,10 +142,7 @@ class Session:
                 suite.limits.cell_s,
                 lambda text: self._observer.cell(cell, text),
                 cell=cell.model_dump(mode="json"),
-                precision=suite.precision.model_dump(mode="json"),
-                budget_s=self._budget(process, cell),
-                min_blocks=suite.budget.min_blocks,
-                max_blocks=suite.budget.max_blocks,
+                settings=self._settings(process).model_dump(mode="json"),
                 is_reference=process.is_reference,
                 run_id=self.run_id,
                 suite=self._suite.model_dump(mode="json"),
@@ -162,12 +154,17 @@ class Session:
             return self._failed(process, cell, answer["outcome"], answer["detail"], facts)
         return self._keep(Record.model_validate(answer["record"]))
 
-    def _budget(self, process: ProcessPlan, cell: Cell) -> float | None:
-        """Return the seconds of measuring for a cell: its share of the process's budget."""
-        if self.plan.suite.budget.process_s is None:
-            return None
+    def _settings(self, process: ProcessPlan) -> Settings:
+        """Return how to measure a cell: its share of the process's budget."""
+        suite = self.plan.suite
         timed = [c for c in process.cells if c.workload.kind in ("decode", "prefill", "infer")]
-        return self.plan.suite.budget.process_s / max(1, len(timed))
+        whole_s = suite.budget.process_s
+        return Settings(
+            precision=suite.precision,
+            budget_s=None if whole_s is None else whole_s / max(1, len(timed)),
+            min_blocks=suite.budget.min_blocks,
+            max_blocks=suite.budget.max_blocks,
+        )
 
     def _ask(
         self, worker: LocalWorker, process: ProcessPlan, op: str, limit_s: float
@@ -219,6 +216,7 @@ class Session:
                 created=now,
                 suite=self._suite,
                 cell=cell,
+                settings=self._settings(process),
                 is_baseline=process.is_reference,
                 outcome=outcome,
                 detail=detail,

@@ -59,6 +59,7 @@ def _difference(before: int | None, after: int | None) -> int | None:
 def measure_blocks(context: Context, work: Work, sequences: int, findings: Findings) -> None:
     """Fill findings with warm-up blocks, steady blocks, energy and the reason for stopping."""
     origin = time.monotonic()
+    settings = context.settings
 
     def block(index: int) -> Block:
         return timed_block(context, work, index, sequences, origin)
@@ -67,10 +68,10 @@ def measure_blocks(context: Context, work: Work, sequences: int, findings: Findi
     findings.warmup_blocks = warm.blocks[: warm.start]
     findings.blocks = warm.blocks[warm.start :]
     rule = SequentialRule(
-        context.precision,
-        budget_s=context.budget_s,
-        min_blocks=context.min_blocks,
-        max_blocks=context.max_blocks,
+        settings.precision,
+        budget_s=settings.budget_s,
+        min_blocks=settings.min_blocks,
+        max_blocks=settings.max_blocks,
     )
     for done in findings.blocks:
         rule.add(done.end_s - done.start_s, done.end_s)
@@ -98,7 +99,8 @@ class _Warm:
 
 def _warm_up(context: Context, block: Callable[[int], Block]) -> _Warm:
     """Run blocks until the steady state is seen or a third of the budget is gone."""
-    budget_s = None if context.budget_s is None else context.budget_s / 3
+    whole_s = context.settings.budget_s
+    budget_s = None if whole_s is None else whole_s / 3
     rule = WarmupRule(budget_s=budget_s)
     blocks: list[Block] = []
     while (verdict := rule.verdict()) is None:

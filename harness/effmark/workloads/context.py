@@ -16,9 +16,10 @@ from effmark.record import (
     Measurement,
     Missing,
     ModelFacts,
+    Settings,
     StopVerdict,
 )
-from effmark.spec import Cell, Precision
+from effmark.spec import Cell
 
 __all__ = ["Context", "Findings"]
 
@@ -33,11 +34,7 @@ class Context:
     cache: Path
     counters: ProcessCounters
     energy: EnergyMeter
-    precision: Precision
-    budget_s: float | None
-    """Seconds of measuring for this workload; None: until the precision is reached."""
-    min_blocks: int
-    max_blocks: int
+    settings: Settings
     is_reference: bool
     """Whether this cell's log-probabilities are the reference for KL and top-1 agreement."""
     progress: Callable[[str], None]

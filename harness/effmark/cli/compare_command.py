@@ -1,0 +1,66 @@
+"""`effmark compare`: two runs, cells or revisions, metric by metric."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from effmark.cli.options import results_option
+from effmark.compare import compare_records, comparison_json
+from effmark.errors import SpecError
+from effmark.report.comparison import comparison_markdown, comparison_text
+from effmark.selection import pair_cells, select_records
+from effmark.store import results_folder
+
+__all__ = ["command"]
+
+_NOT_COMPARABLE = 12
+
+
+@click.command("compare")
+@click.argument("a")
+@click.argument("b")
+@results_option
+@click.option("--margin", default=0.02, show_default=True, help="Relative difference that is none.")
+@click.option("--alpha", default=0.05, show_default=True, help="Accepted rate of wrong verdicts.")
+@click.option("--metric", "metrics", multiple=True, help="Only these metrics.")
+@click.option("--allow", multiple=True, metavar="FIELD", help="Field that may differ all the same.")
+@click.option("--paired", is_flag=True, help="The blocks of A and B were interleaved.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+def command(
+    a: str,
+    b: str,
+    results: str | None,
+    margin: float,
+    alpha: float,
+    metrics: tuple[str, ...],
+    allow: tuple[str, ...],
+    paired: bool,
+    as_json: bool,
+    markdown: bool,
+) -> None:
+    """Compare candidate B with baseline A.
+
+    Each is a results folder, a journal, or the beginning of a record id, a run id or a git
+    revision. Verdicts are better, worse, same and undecided; what does not compare is refused
+    with the field that differs, and exit code 12.
+    """
+    folder = results_folder(results)
+    pairs = pair_cells(select_records(a, folder), select_records(b, folder))
+    if not pairs:
+        raise SpecError(f"{a!r} and {b!r} have no cell in common; compare two record ids instead")
+    found = [
+        compare_records(
+            one, two, margin, alpha=alpha, metrics=metrics or None, paired=paired, allow=allow
+        )
+        for one, two in pairs
+    ]
+    if as_json:
+        click.echo(json.dumps([comparison_json(c) for c in found], allow_nan=False))
+    else:
+        render = comparison_markdown if markdown else comparison_text
+        click.echo("\n\n".join(render(c) for c in found))
+    if all(c.refused for c in found):
+        raise click.exceptions.Exit(_NOT_COMPARABLE)

@@ -1,0 +1,73 @@
+"""`effmark eval`: lm-eval tasks on any adapter."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from effmark.cache import default_cache
+from effmark.cli.options import results_option
+from effmark.executors.session import Session
+from effmark.plan import make_plan
+from effmark.report.evaluation import evaluation_text
+from effmark.report.progress import show_progress
+from effmark.spec import Suite
+from effmark.store import results_folder
+
+__all__ = ["command"]
+
+
+@click.command("eval")
+@click.option("--adapter", required=True, help="Installed adapter.")
+@click.option(
+    "--tasks",
+    required=True,
+    metavar="NAME[,NAME...]",
+    help="Tasks or groups of lm-eval, of installed suites, or task files.",
+)
+@click.option("--model", default="default", show_default=True, help="Name, folder, .gguf, hub id.")
+@click.option("--precision", default="fp32", show_default=True, help="Precision of the adapter.")
+@click.option("--device", default="cpu", show_default=True, help="Device of the adapter.")
+@click.option("--limit", type=click.IntRange(1), help="Items per task.")
+@click.option("--fewshot", type=click.IntRange(0), default=0, help="Examples before each item.")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print lm-eval's tables as JSON.")
+def command(
+    adapter: str,
+    tasks: str,
+    model: str,
+    precision: str,
+    device: str,
+    limit: int | None,
+    fewshot: int,
+    results: str | None,
+    as_json: bool,
+) -> None:
+    """Score a model on lm-eval tasks; the record joins the leaderboard."""  # fmt: skip
+    suite = Suite.model_validate(
+        {
+            "suite": "eval",
+            "version": 1,
+            "why": "asked for on the command line",
+            "models": [model],
+            "cells": [{"adapter": adapter, "precision": precision, "device": device}],
+            "quality": {
+                "tasks": [
+                    {"name": name, "limit": limit, "fewshot": fewshot} for name in tasks.split(",")
+                ]
+            },
+        }
+    )
+    plan = make_plan(suite, default_cache())
+    with show_progress(plan, {}) as observer:
+        argv = ["effmark", *sys.argv[1:]]
+        records = Session(plan, results_folder(results), default_cache(), observer, argv).run({})
+    if as_json:
+        tables = [json.loads(r.notes["lm_eval"]) for r in records if "lm_eval" in r.notes]
+        click.echo(json.dumps({name: row for table in tables for name, row in table.items()}))
+    else:
+        click.echo(evaluation_text(records))
+    if any(record.outcome != "ok" for record in records):
+        raise click.exceptions.Exit(4)
