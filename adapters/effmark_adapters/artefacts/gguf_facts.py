@@ -90,7 +90,7 @@ def _config(source: Source, *, tied: bool, vocabulary: int) -> dict[str, Any]:
     config = {
         name: header[f"{prefix}.{key}"]
         for name, key in _CONFIG.items()
-        if f"{prefix}.{key}" in header
+        if isinstance(header.get(f"{prefix}.{key}"), int | float)
     }
     config.setdefault("num_key_value_heads", config["num_attention_heads"])
     default_dim = config["hidden_size"] // config["num_attention_heads"]

@@ -1,6 +1,6 @@
 """Which type each tensor of a GGUF file gets, as llama.cpp's own quantiser chooses.
 
-* Vectors (norms) stay F32.
+* Vectors (norms) stay F32, and so do the few matrices that route or convolve.
 * With the block-of-32 types (Q4_0 … Q8_0) embedding and head are Q8_0, so that a "4-bit" file
   spends its 4 bits on the matrices.
 * Q4_K_M gives the embedding, the head, and the value and down projections of the outer and every
@@ -33,13 +33,15 @@ PRECISIONS: dict[str, str] = {
 
 _FALLBACK = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}
 _ENDS = ("token_embd.weight", "output.weight")
+_KEPT = ("ffn_gate_inp.weight", "position_embd.weight", "ssm_conv1d.weight", "token_types.weight")
+"""Matrices that llama.cpp's quantiser leaves alone."""
 _PROMOTED = ("attn_v", "ffn_down")
 """What Q4_K_M keeps at 6 bits in some layers."""
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Return whether a tensor is a weight matrix inside a layer."""
-    return len(shape) > 1 and name not in _ENDS
+    return len(shape) > 1 and name not in _ENDS and not name.endswith(_KEPT)
 
 
 def choose_type(name: str, shape: tuple[int, ...], precision: str, layers: int) -> str:
@@ -52,7 +54,7 @@ def choose_type(name: str, shape: tuple[int, ...], precision: str, layers: int) 
         layers: How many layers the model has.
     """
     wanted = PRECISIONS[precision]
-    if len(shape) < 2:
+    if len(shape) < 2 or name.endswith(_KEPT):
         return "F32"
     if wanted in ("F32", "F16"):
         return wanted

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
 from effmark.adapter import Array, Generation, LoadRequest, OnStep
-from effmark.errors import AdapterError, PrerequisiteError, SpecError, UnsupportedError
+from effmark.errors import (
+    AdapterError,
+    OutOfMemoryError,
+    PrerequisiteError,
+    SpecError,
+    UnsupportedError,
+)
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts.facts import (
     context_tokens,
@@ -84,6 +91,7 @@ class GgufAdapter:
         """Load the GGUF file and make a context for the largest request."""
         self.close()
         self._file = self._make_file(request)
+        _check_memory(self._file, request)
         self._request = request
         self._model = LoadedModel(
             self._library(),
@@ -196,6 +204,18 @@ def _quantisation(file: GgufFile) -> dict[str, int | float | str | bool | None]:
         "activations": facts.matrix_type if floats else _QUANTISED_ACTIVATIONS,
         **{f"tensors_{kind}": count for kind, count in facts.types.items()},
     }
+
+
+def _check_memory(file: GgufFile, request: LoadRequest) -> None:
+    """Refuse a cache that the machine cannot hold: llama.cpp would be killed while it clears it."""
+    tokens = request.context_tokens * request.batch
+    need_b = file.facts.weights_b + tokens * kv_bytes_per_token(file.facts.config, _KV_VALUE_B)
+    have_b = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need_b > have_b:
+        raise OutOfMemoryError(
+            f"llama.cpp: weights and a cache of {request.context_tokens} x {request.batch} tokens "
+            f"need {need_b} bytes, this machine has {have_b}"
+        )
 
 
 def _check_room(generation: Generation, request: LoadRequest) -> None:

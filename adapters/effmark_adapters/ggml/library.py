@@ -157,14 +157,14 @@ class Library:
         return self.llama_sampler_chain_init(_ChainParams(no_perf=True))
 
     def quantise(self, values: Any, kind: str) -> Any:
-        """Return rows of bytes: a float32 matrix in one of ggml's K types."""
+        """Return rows of bytes: a contiguous float32 matrix in one of ggml's K types."""
         import numpy as np
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
         block, size_b = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
-        rows, columns = values.shape
-        out = np.empty((rows, columns // block * size_b), np.uint8)
-        number = _QUANTISED_TYPES[kind]
+        *outer, columns = values.shape
+        out = np.empty((*outer, columns // block * size_b), np.uint8)
+        rows, number = values.size // columns, _QUANTISED_TYPES[kind]
         self.ggml_quantize_chunk(
             number, values.ctypes.data, out.ctypes.data, 0, rows, columns, None
         )

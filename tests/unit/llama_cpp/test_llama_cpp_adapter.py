@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from effmark.adapter import Generates, Generation, Sampling, Scores
-from effmark.errors import AdapterError, PrerequisiteError, SpecError, UnsupportedError
+from effmark.errors import (
+    AdapterError,
+    OutOfMemoryError,
+    PrerequisiteError,
+    SpecError,
+    UnsupportedError,
+)
 
 Load = Callable[..., Any]
 PROMPT = (2, 41, 70, 12, 99, 150, 33, 7)
@@ -218,6 +224,11 @@ def test_requests_that_do_not_fit_are_refused_with_their_numbers(load: Load, tin
         run(adapter, ())
     with pytest.raises(SpecError, match=r"0 \+ 1 tokens"):
         adapter.log_probs([((), (1,))])
+
+
+def test_a_cache_larger_than_the_machine_is_out_of_memory(load: Load, tiny: Any) -> None:
+    with pytest.raises(OutOfMemoryError, match=r"2000000000 x 8 tokens need \d+ bytes"):
+        load(tiny, context_tokens=2_000_000_000, batch=8)
 
 
 def test_a_token_that_does_not_exist_is_an_adapter_error(load: Load, tiny: Any) -> None:
