@@ -26,8 +26,19 @@ from effmark.sandbox.kernel import (
     unshare,
 )
 
-__all__ = ["DEVICES", "Room", "bubblewrap_arguments", "describe_room", "enter_room", "site_folders"]
+__all__ = [
+    "DEVICES",
+    "JOB_FOLDER",
+    "Room",
+    "bubblewrap_arguments",
+    "describe_room",
+    "enter_room",
+    "map_own_ids",
+    "site_folders",
+]
 
+JOB_FOLDER = "/job"
+"""Where every job finds its own empty file system, and the only place that it can write to."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr")
@@ -80,6 +91,8 @@ def describe_room(prefix: str, exposed: Sequence[str], staged: dict[str, str]) -
         binds.append((source, prefix))
         covered += [prefix + path.removeprefix(source) for path in site_folders(source)]
     shown = tuple((staged[path], path) for path in exposed)
+    if not any(target.startswith("/tmp/") for _, target in (*binds, *shown)):
+        links.append((JOB_FOLDER, "/tmp"))
     return Room(tuple(binds), tuple(links), tuple(covered), shown)
 
 
@@ -99,7 +112,7 @@ def bubblewrap_arguments(room: Room, environment: dict[str, str]) -> list[str]:
     for path in DEVICES:
         line += ["--dev-bind", path, path]
     line += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    return [*line, "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]
+    return [*line, "--dir", JOB_FOLDER, "--remount-ro", "/", "--chdir", "/"]
 
 
 def enter_room(room: Room) -> None:
@@ -140,8 +153,8 @@ def _build(room: Room) -> None:
     root = "/tmp"  # covered here and now
     mount("tmpfs", root, "tmpfs", Mount.NOSUID | Mount.NODEV, "mode=0755,size=1m")
     os.chdir(root)
-    for name in ("tmp", "proc"):
-        os.mkdir(name)
+    for path in (JOB_FOLDER, "/proc"):
+        os.mkdir(f".{path}")
     for says, path in room.links:
         os.symlink(says, f".{path}")
     for source, (_, target) in zip(sources, binds, strict=True):

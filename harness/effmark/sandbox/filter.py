@@ -62,13 +62,13 @@ class Filter:
 
     def __init__(self, machine: str) -> None:
         steps = _steps(machine)
-        self._program = b"".join(struct.pack("HBBI", *step) for step in steps)
-        self._buffer = ctypes.create_string_buffer(self._program, len(self._program))
+        self.program = b"".join(struct.pack("HBBI", *step) for step in steps)
+        self._buffer = ctypes.create_string_buffer(self.program, len(self.program))
         self._header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self._buffer))
 
     def __len__(self) -> int:
         """Return the number of instructions."""
-        return len(self._program) // 8
+        return len(self.program) // 8
 
     def install(self) -> None:
         """Put this thread and its future children under the filter, for good."""

@@ -64,6 +64,7 @@ def perform(task: Task, policy: Policy) -> NoReturn:
         body = read_exactly(task.control, task.limits["body_b"])
         os.write(task.pipes.ready, BODY_READ)
         _arrange_files(task)
+        os.environ["HOME"] = os.environ["TMPDIR"] = task.folder
         confine(policy, task.folder, task.limits)
     except (OSError, EOFError, ValueError) as error:
         os.write(task.pipes.ready, f"{type(error).__name__}: {error}".encode()[:_SAID_AT_MOST])

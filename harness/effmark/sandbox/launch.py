@@ -20,15 +20,14 @@ __all__ = ["CONTROL", "ENVIRONMENT", "main"]
 CONTROL = 3
 """The control socket of a zygote: always the same number, as argv is part of the layout."""
 
+# LD_LIBRARY_PATH is added: without it the loader may take another Python's library, silently.
 # The hash seed and the layout decide how many instructions a dict takes: both are pinned.
 ENVIRONMENT = {
-    "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PATH": "/usr/bin:/bin",
     "PYTHONHASHSEED": "0",
-    "TMPDIR": "/tmp",
 }
 
 
@@ -48,13 +47,12 @@ def _become_zygote(control: int, request: dict[str, Any]) -> None:
     staged = make_reachable([prefix, *exposed])
     leave_root()
     turn_off_address_randomization()
-    python, environment = request["python"], dict(ENVIRONMENT)
+    python, environment = request["python"], {**ENVIRONMENT, "LD_LIBRARY_PATH": f"{prefix}/lib"}
     room = describe_room(prefix, exposed, staged)
     if request["container"] == "namespaces":
         enter_room(room)
     elif request["container"] == "none" and staged[prefix] != prefix:
         python = python.replace(prefix, staged[prefix], 1)
-        # Its own shared library as well: else the loader takes another Python's, silently.
         environment |= {"PYTHONHOME": staged[prefix], "LD_LIBRARY_PATH": f"{staged[prefix]}/lib"}
     _move_to(control, CONTROL)
     line = [python, "-P", "-s", "-S", "-c", request["boot"], str(CONTROL)]

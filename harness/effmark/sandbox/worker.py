@@ -100,10 +100,11 @@ class Process:
     def __init__(self, request: dict[str, Any], group: WorkerGroup | None = None) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         boot = files("effmark.sandbox").joinpath("boot.py").read_text()
-        line = [interpreter()[0], "-P", "-s", "-S", "-c", boot, str(theirs.fileno())]
+        python, prefix = interpreter()
+        line = [python, "-P", "-s", "-S", "-c", boot, str(theirs.fileno())]
         self._child = subprocess.Popen(
             line,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LD_LIBRARY_PATH": f"{prefix}/lib"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -115,8 +116,7 @@ class Process:
         ours.settimeout(_SEND_LIMIT_S)
         if group is not None:
             group.adopt(self._child.pid)
-        prefix = interpreter()[1]
-        common = {"boot": boot, "python": line[0], "prefix": prefix, "version": sys.version}
+        common = {"boot": boot, "python": python, "prefix": prefix, "version": sys.version}
         ours.sendall(frame({"modules": modules()}) + frame({**common, **request}))
         if request["main"].endswith("launch"):
             ours.sendall(frame({"modules": modules()}))

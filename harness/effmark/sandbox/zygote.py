@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 from effmark.sandbox.confine import Policy
-from effmark.sandbox.container import site_folders
+from effmark.sandbox.container import JOB_FOLDER, site_folders
 from effmark.sandbox.filter import Filter
 from effmark.sandbox.identity import is_root, who_is_root
 from effmark.sandbox.job_process import Task, perform
@@ -126,7 +126,7 @@ def _serve(control: int, policy: Policy) -> Task:
     """Run jobs; return only in a job's own process, with its task."""
     while True:
         limits = read_frame(control)
-        folder = "/tmp" if policy.namespaces else _own_folder()
+        folder = JOB_FOLDER if policy.namespaces else _own_folder()
         ours, theirs = open_pipes()
         started_s = time.monotonic()
         pid = clone_process(_JOB_NAMESPACES) if policy.namespaces else os.fork()

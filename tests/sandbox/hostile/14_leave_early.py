@@ -1,0 +1,4 @@
+# expect: no_output
+import os
+
+os._exit(0)

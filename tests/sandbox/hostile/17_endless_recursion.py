@@ -1,0 +1,6 @@
+# expect: exception
+def deeper():
+    deeper()
+
+
+deeper()

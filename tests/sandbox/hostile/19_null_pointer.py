@@ -1,0 +1,4 @@
+# expect: crash:SIGSEGV
+import ctypes
+
+ctypes.string_at(0)

@@ -1,0 +1,5 @@
+# expect: timeout
+import time
+
+while True:
+    time.sleep(1000)

@@ -1,0 +1,3 @@
+# expect: output_limit
+while True:
+    emit("x" * 10_000)
