@@ -11,10 +11,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from effmark.record import Missing
+from effmark.report.standing import family
 from effmark.rows import Number, Row
 
-__all__ = ["Board", "Configuration", "boards"]
+__all__ = ["PROCESS_METRICS", "Board", "Configuration", "boards", "machine_of", "suite_of"]
 
+PROCESS_METRICS = frozenset(
+    ("compression_ratio", "effective_bits", "flops_per_token", "import_s", "kv_bytes_per_token",
+     "load_memory_b", "load_s", "model_size_b")
+)  # fmt: skip
+"""Facts of a model process: the same for all its workloads."""
 COST_KINDS = ("decode", "infer", "prefill")
 """Workloads that cost time, the preferred ones first."""
 
@@ -34,9 +40,12 @@ class Configuration:
         return self.cost or self.rows[0]
 
     def source_of(self, name: str) -> Row | None:
-        """Return the row that a metric comes from: the cost row first, then quality."""
-        candidates = [r for r in (self.cost, *self.quality) if r is not None]
-        return next((r for r in candidates if name in r.metrics), None)
+        """Return the row that a metric comes from; cost comes from the chosen workload only."""
+        if self.cost is not None and name in self.cost.metrics:
+            return self.cost
+        if name not in PROCESS_METRICS and family(name) != "quality":
+            return None
+        return next((r for r in (*self.quality, *self.rows) if name in r.metrics), None)
 
     def metric(self, name: str) -> Number | Missing | None:
         """Return a number, why it is missing, or None where nobody asked for it."""

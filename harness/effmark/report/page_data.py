@@ -11,6 +11,7 @@ import base64
 import datetime
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -18,12 +19,12 @@ from typing import Any
 from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
-from effmark.report.configurations import machine_of, suite_of
+from effmark.report.configurations import PROCESS_METRICS, machine_of, suite_of
 from effmark.report.page_cell import cell_detail, short
 from effmark.report.standing import MARKS, contenders, family, marks
 from effmark.rows import Number, Row, known_metrics
 
-__all__ = ["PAGE_BYTES", "page_data"]
+__all__ = ["PAGE_BYTES", "page_data", "page_facts"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
@@ -64,7 +65,6 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "title": _title(rows),
         "version": _version(),
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-        "created": _span([row.record.created for row in rows]),
         "metrics": [_metric(name) for name in names],
         "marks": MARKS,
         "texts": texts.values,
@@ -74,6 +74,32 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "left_out": {"rows": left_out, "details": without},
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
+
+
+def page_facts(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """Return what stands at the head of the page: what was measured where and when."""
+    outcomes = Counter(row.record.outcome for row in rows)
+    others = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items() if outcome != "ok")
+    days = sorted({row.record.created[:10] for row in rows})
+    environments = [e for row in rows if (e := row.record.environment) is not None]
+    facts = {
+        "suite": _several([suite_of(row) for row in rows]),
+        "machine": _several([e.device_class for e in environments]),
+        "system": _several([f"{e.system}, {e.python}" for e in environments]),
+        "measured": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
+        "cells": f"{len(rows)}" + (f" ({others})" if others else ""),
+        "records": f"{sum(len(row.records) for row in rows)}",
+    }
+    return [{"name": name, "value": value} for name, value in facts.items() if value]
+
+
+_SEVERAL = 3
+
+
+def _several(values: Sequence[str]) -> str:
+    different = sorted(set(values))
+    more = len(different) - _SEVERAL
+    return ", ".join(different[:_SEVERAL]) + (f" and {more} more" if more > 0 else "")
 
 
 def _title(rows: Sequence[Row]) -> str:
@@ -88,11 +114,7 @@ def _version() -> str:
         return "unknown"
 
 
-def _span(moments: Sequence[str]) -> list[str]:
-    return [min(moments), max(moments)] if moments else []
-
-
-def _metric(name: str) -> dict[str, str]:
+def _metric(name: str) -> dict[str, str | bool]:
     told = METRICS[name]
     return {
         "name": name,
@@ -101,6 +123,7 @@ def _metric(name: str) -> dict[str, str]:
         "direction": told.direction,
         "definition": told.definition,
         "family": family(name),
+        "process": name in PROCESS_METRICS,
     }
 
 
@@ -115,6 +138,7 @@ def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str
         "suite": texts.put(suite_of(row)),
         "machine": texts.put(machine_of(row, rows)),
         "model": texts.put(model),
+        "model_id": cell.model.sha256[:8],
         "adapter": texts.put(adapter),
         "precision": texts.put(precision),
         "options": texts.put(options),

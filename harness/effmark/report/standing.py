@@ -59,8 +59,6 @@ def marks(row: Row) -> list[str]:
         found |= {"emulated"} if facts.kernel == "emulated" else set()
         found |= {"random"} if facts.weights == "random" else set()
         found |= {"dequantised"} if facts.weights_source.startswith("dequantised") else set()
-    if any(isinstance(n, Number) and n.source == "model_estimate" for n in row.metrics.values()):
-        found |= {"estimated"}
     return [mark for mark in MARKS if mark in found]
 
 

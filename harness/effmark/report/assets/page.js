@@ -1,13 +1,138 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
-const table = document.createElement("table");
-function line(cells, tag) {
-  const tr = document.createElement("tr");
-  for (const text of cells) { const td = document.createElement(tag); td.textContent = text; tr.append(td); }
-  table.append(tr);
+// The page: what belongs together is drawn together, again after every change.
+
+function render() {
+  const focus = document.activeElement?.dataset?.key;
+  renderFilters();
+  renderViews();
+  const standing = standings();
+  renderAnswer(standing);
+  renderTable(standing);
+  renderPareto(standing);
+  renderCompare(standing.items);
+  renderRoofline(standing.items);
+  renderCell();
+  renderRankNote(standing);
+  if (focus) document.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
+  document.documentElement.dataset.ready = "yes";
 }
-line(["model", "runtime", "precision", "workload", "outcome", ...data.metrics.map((m) => m.label)], "th");
-for (const row of data.rows) {
-  line([row.model, row.adapter, row.precision, row.workload, row.outcome, ...data.metrics.map((m) => row.text[m.name] || "")], "td");
+
+function renderViews() {
+  for (const button of byId("views").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === state.view));
+  }
+  const changed = JSON.stringify({ ...state, cell: "" }) !== JSON.stringify({ ...structuredClone(DEFAULTS), ...usualScope(), ...usualChoices(), view: state.view });
+  byId("reset").hidden = !changed;
 }
-document.getElementById("page").append(table);
+
+function renderRankNote({ items, places }) {
+  const ranked = items.filter((i) => places.get(i).low !== undefined);
+  const groups = distinct(ranked.map((i) => comparableWith(i, state.by)));
+  byId("rank-note").textContent = groups.length > 1
+    ? `${groups.length} groups that do not compare with each other (another suite, machine, workload or text): ranks hold within each.` : "";
+}
+
+function renderNotes() {
+  const notes = honestNotes();
+  byId("notes").hidden = notes.length === 0;
+  byId("notes-list").replaceChildren(...notes.map((n) => el("li", {}, n)));
+}
+
+function honestNotes() {
+  const marked = (mark) => rows.filter((r) => r.marks.includes(mark));
+  const models = (mark) => distinct(marked(mark).map((r) => r.model)).slice(0, 5).join(", ");
+  const estimated = rows.some((r) => [...r.numbers.values()].some((n) => n.source === "model_estimate"));
+  const { count: damaged, places } = packed.damage;
+  const left = packed.left_out;
+  const machines = distinct(rows.map((r) => r.machine));
+  return [
+    marked("dequantised").length && `${models("dequantised")}: the full-precision weights are a dequantised low-bit file. It shows cost; no ranking of low-bit schemes by quality is drawn from it.`,
+    estimated && "Energy marked ~ is estimated by a model of the hardware, not measured; it is not ranked unless you ask for it.",
+    marked("random").length && `${models("random")}: random weights; no quality is ranked.`,
+    marked("emulated").length && `${count(marked("emulated").length, "cell")} ran emulated low-bit kernels; no speed or energy is ranked.`,
+    marked("suspect").length && `${count(marked("suspect").length, "cell")} of ${rows.length} suspect: something disturbed the measurement. They rank, with their mark.`,
+    marked("invalid").length && `${count(marked("invalid").length, "cell")} invalid: kept on the page, not ranked.`,
+    machines.length > 1 && `${machines.length} machines: times, energy and memory rank only within a machine.`,
+    damaged && `${count(damaged, "line")} of the journals could not be read and ${damaged === 1 ? "is" : "are"} not on this page: ${places.slice(0, 3).join("; ")}${damaged > 3 ? " …" : ""}`,
+    left.rows && `${count(left.rows, "cell")} left out to keep this page small; the best by each headline metric are here. \`effmark leaderboard --format csv\` has all.`,
+    left.details && `${count(left.details, "cell")} without curves and provenance, to keep this page small; \`effmark show\` has them.`,
+  ].filter(Boolean);
+}
+
+function renderMissing() {
+  const reasons = new Map();
+  const note = (why, what) => reasons.set(why, [...(reasons.get(why) || []), what]);
+  for (const row of rows) {
+    const name = `${fullName(row)} · ${row.workload}`;
+    if (row.outcome !== "ok") note(`${row.outcome.replaceAll("_", " ")}: ${row.detail}`, name);
+    for (const [metric, { reason, detail }] of row.missing) {
+      note(`${METRICS.get(metric)?.label || metric} ${reason.replaceAll("_", " ")}: ${detail}`, name);
+    }
+  }
+  byId("missing").hidden = reasons.size === 0;
+  byId("missing-list").replaceChildren(...[...reasons].sort((a, b) => b[1].length - a[1].length).slice(0, 200).map(([why, cells]) =>
+    el("li", {}, el("b", {}, count(cells.length, "cell")), ` – ${why} `, el("span", { class: "quiet" }, clipped(cells[0], 90), cells.length > 1 ? " …" : ""))));
+}
+
+function renderDefinitions() {
+  byId("definitions").replaceChildren(...packed.metrics.flatMap((m) => [
+    el("dt", {}, m.label, " ", arrow(m), " ", el("code", {}, m.name)), el("dd", {}, definition(m))]));
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  byId("theme").textContent = { dark: "dark", light: "light" }[theme] || "auto";
+  try {
+    localStorage.setItem("effmark-theme", theme);
+  } catch {
+    // a page opened from a file may have no storage; the choice then lasts until it is closed
+  }
+}
+
+function storedTheme() {
+  try {
+    return localStorage.getItem("effmark-theme") || "";
+  } catch {
+    return "";
+  }
+}
+
+function start() {
+  watchTips();
+  setTheme(storedTheme());
+  const themes = ["", "dark", "light"];
+  byId("theme").addEventListener("click", () => {
+    setTheme(themes[(themes.indexOf(document.documentElement.dataset.theme || "") + 1) % themes.length]);
+  });
+  for (const button of byId("views").querySelectorAll("button")) {
+    button.addEventListener("click", () => update({ view: button.dataset.view, compare: [] }));
+  }
+  byId("reset").addEventListener("click", () => {
+    history.replaceState(null, "", location.pathname + location.search);
+    readAddress();
+    render();
+  });
+  byId("cell-close").addEventListener("click", () => update({ cell: "" }));
+  byId("cell").addEventListener("close", () => state.cell && update({ cell: "" }));
+  byId("cell").addEventListener("click", (event) => event.target === byId("cell") && update({ cell: "" }));
+  addEventListener("hashchange", () => {
+    readAddress();
+    render();
+  });
+  document.addEventListener("click", closeMenus);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus({ target: document.body }));
+  renderNotes();
+  renderMissing();
+  renderDefinitions();
+  readAddress();
+  render();
+}
+
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll("details.filter[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+}
+
+start();
+window.effmark = { packed, rows, state, update, standings, numberOf, ranks, frontProbability, formatQuantity };

@@ -1,0 +1,200 @@
+// Everything about one cell: its numbers, its samples, what disturbed it, how to repeat it.
+
+const WIDE = { width: 640, height: 190, left: 58, right: 12, top: 10, bottom: 34 };
+
+function renderCell() {
+  const dialog = byId("cell");
+  const row = rowById.get(state.cell);
+  if (!row) {
+    if (dialog.open) dialog.close();
+    return;
+  }
+  byId("cell-body").replaceChildren(...cellSections(row));
+  if (!dialog.open) dialog.showModal();
+  if (dialog.dataset.shown !== row.id) dialog.scrollTop = 0;
+  dialog.dataset.shown = row.id;
+}
+
+function cellSections(row) {
+  return [
+    cellHead(row), siblings(row), verdict(row), adviceList(row), numbersTable(row), missingTable(row),
+    row.cell?.series && seriesChart(row), row.cell?.series && spreadChart(row), row.cell?.tokens && tokensChart(row),
+    row.cell?.power && powerChart(row), row.cell?.items && itemsTable(row), repeat(row), provenance(row),
+  ].filter(Boolean);
+}
+
+function cellHead(row) {
+  return el("header", {},
+    el("h2", { id: "cell-title" }, row.model, " ", el("span", { class: "runtime" }, runtimeName(row))),
+    el("p", { class: "quiet" }, [row.workload, row.device, count(row.threads, "thread"), row.machine, row.suite].join(" · ")),
+    el("p", { class: "marks" }, row.marks.map((mark) => el("span", { class: `mark ${mark}` }, `${mark}: ${packed.marks[mark]}`))));
+}
+
+function siblings(row) {
+  const key = configurationKey(row);
+  const all = rows.filter((r) => configurationKey(r) === key);
+  if (all.length < 2) return null;
+  return el("nav", { class: "tabs", "aria-label": "cells of this configuration" }, all.map((r) =>
+    el("button", { type: "button", "aria-current": r === row ? "true" : null, "data-key": `tab ${r.id}`, onclick: () => update({ cell: r.id }) },
+      r.workload, r.outcome === "ok" ? null : ` (${r.outcome})`)));
+}
+
+function verdict(row) {
+  const stop = row.cell?.stop;
+  const rules = { precision: "the wanted precision was reached", budget: "the time budget was used up", count: "the number of blocks was reached" };
+  const why = stop && rules[stop[0]] ? ` Measuring ended because ${rules[stop[0]]}` +
+    `${stop[1] === null ? "" : ` (interval ±${formatPercent(stop[1])})`}; steady state: ${stop[2].replaceAll("_", " ")}.` : "";
+  const outcome = row.outcome === "ok" ? "Measured." : `${row.outcome.replaceAll("_", " ")}: ${row.detail || "no details"}.`;
+  return el("p", {}, el("b", {}, outcome), why);
+}
+
+function adviceList(row) {
+  if (!row.advice.length) return null;
+  return section("Advice", el("ul", { class: "advice" }, row.advice.map((a) =>
+    el("li", { class: a.severity }, el("b", {}, `${a.severity}: `), a.message, ". ", el("span", { class: "quiet" }, `Remedy: ${a.remedy}.`)))));
+}
+
+function section(title, ...children) {
+  return el("section", {}, el("h3", {}, title), children);
+}
+
+function numbersTable(row) {
+  const told = packed.metrics.filter((m) => row.numbers.has(m.name));
+  if (!told.length) return null;
+  return section("Numbers", el("div", { class: "scroll" }, el("table", { class: "plain" },
+    el("thead", {}, el("tr", {}, ["metric", "value", "95 % interval", "samples", "source"].map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, told.map((m) => numberLine(m, row.numbers.get(m.name)))))));
+}
+
+function numberLine(metric, number) {
+  const bounds = number.low === null ? "–" : `${formatQuantity(number.low, metric.unit)} – ${formatQuantity(number.high, metric.unit)}`;
+  return el("tr", {},
+    el("th", { scope: "row", tip: definition(metric) }, metric.label, " ", arrow(metric)),
+    el("td", {}, formatNumber(number, metric.unit), " ", el("span", { class: "spread" }, formatSpread(number))),
+    el("td", {}, bounds), el("td", {}, number.n.toLocaleString("en")), el("td", {}, number.source.replaceAll("_", " ")));
+}
+
+function missingTable(row) {
+  if (!row.missing.size) return null;
+  const reasons = new Map();
+  for (const [name, { reason, detail }] of row.missing) {
+    const key = `${reason.replaceAll("_", " ")}: ${detail}`;
+    reasons.set(key, [...(reasons.get(key) || []), METRICS.get(name)?.label || name]);
+  }
+  return section("Missing, and why", el("ul", {}, [...reasons].map(([why, names]) =>
+    el("li", {}, el("b", {}, names.join(", ")), ` – ${why}`))));
+}
+
+function seriesChart(row) {
+  const { metric, values, warmup, per_point: per, blocks } = row.cell.series;
+  const told = METRICS.get(metric) || { label: metric, unit: "s", direction: "lower" };
+  const x = scaleOf([0, Math.max(1, values.length - 1)], WIDE.left, WIDE.width - WIDE.right, false);
+  const y = scaleOf(values, WIDE.height - WIDE.bottom, WIDE.top, false);
+  const dots = values.map((v, i) => svg("circle", { cx: x(i), cy: y(v), r: 3, class: i < warmup ? "dot warm" : "dot" }));
+  const number = row.numbers.get(metric);
+  const middle = number && svg("line", { x1: WIDE.left, x2: WIDE.width - WIDE.right, y1: y(number.value), y2: y(number.value), class: "middle" });
+  const axis = { label: "block", unit: "count", direction: "none", title: per > 1 ? `block, in order (each dot: median of ${per})` : "block, in order" };
+  return section(`${told.label} of every block`,
+    svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `${told.label} of ${blocks} blocks in order, ${warmup * per} of them warm-up` },
+      axes(x, y, axis, told, WIDE), middle, dots),
+    el("p", { class: "quiet" }, `${count(blocks, "block")}; hollow: warm-up, not counted. Line: the value that ranks.`));
+}
+
+function spreadChart(row) {
+  const { metric, values, warmup } = row.cell.series;
+  const steady = values.slice(warmup);
+  if (steady.length < 5) return null;
+  const told = METRICS.get(metric) || { label: metric, unit: "s", direction: "lower" };
+  const bins = histogram(steady);
+  const frame = { ...WIDE, height: 120 };
+  const x = scaleOf([bins[0].from, bins.at(-1).to], frame.left, frame.width - frame.right, false);
+  const most = Math.max(...bins.map((b) => b.n));
+  const height = (n) => ((frame.height - frame.bottom - frame.top) * n) / most;
+  return section("Distribution", svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `histogram of ${steady.length} values of ${told.label}` },
+    bins.map((b) => svg("rect", { x: x(b.from) + 0.5, width: Math.max(1, x(b.to) - x(b.from) - 1), y: frame.height - frame.bottom - height(b.n), height: height(b.n), class: "bar" })),
+    ticks(x).map((t) => svg("text", { x: x(t), y: frame.height - frame.bottom + 14, "text-anchor": "middle" }, tickText(t, told.unit)))));
+}
+
+function histogram(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const n = Math.max(5, Math.min(20, Math.ceil(Math.sqrt(values.length)) + 2));
+  const width = (high - low || Math.abs(low) * 0.01 || 1) / n;
+  const bins = Array.from({ length: n }, (_, i) => ({ from: low + i * width, to: low + (i + 1) * width, n: 0 }));
+  for (const value of values) bins[Math.min(n - 1, Math.floor((value - low) / width))].n++;
+  return bins;
+}
+
+function tokensChart(row) {
+  const { first, step, mid, low, high } = row.cell.tokens;
+  const at = (i) => 2 + i * step + (step - 1) / 2;
+  const x = scaleOf([1, at(mid.length - 1)], WIDE.left, WIDE.width - WIDE.right, false);
+  const y = scaleOf([...low, ...high, first], WIDE.height - WIDE.bottom, WIDE.top, first > 4 * Math.max(...high));
+  const path = (values) => values.map((v, i) => `${x(at(i))} ${y(v)}`);
+  const band = `M${[...path(high), ...path(low).reverse()].join("L")}Z`;
+  const seconds = { label: "gap", unit: "s", direction: "lower", title: "gap before the token ↓" };
+  return section("TTFT and gaps along the sequence",
+    svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `time to first token ${formatQuantity(first, "s")}, then gaps of ${formatQuantity(mid[0], "s")} at the start and ${formatQuantity(mid.at(-1), "s")} at the end` },
+      axes(x, y, { label: "token", unit: "count", direction: "none", title: "token of the output" }, seconds, WIDE),
+      svg("path", { d: band, class: "band" }), svg("path", { d: `M${path(mid).join("L")}`, class: "curve" }),
+      shape("diamond", 4, { class: "point c0", transform: `translate(${x(1)} ${y(first)})` })),
+    el("p", { class: "quiet" }, "Diamond: time to the first token. Line: median gap; band: the middle 80 %."));
+}
+
+function powerChart(row) {
+  const { windows, source, probe, scope, shown } = row.cell.power;
+  if (!windows.length) return null;
+  const x = scaleOf(windows.flatMap(([a, b]) => [a, b]), WIDE.left, WIDE.width - WIDE.right, false);
+  const y = scaleOf([0, ...windows.map((w) => w[2])], WIDE.height - WIDE.bottom, WIDE.top, false);
+  const estimated = source === "model_estimate";
+  return section(`Power over time${estimated ? " (estimated)" : ""}`,
+    svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `mean power of ${count(windows.length, "window")}` },
+      axes(x, y, { label: "time", unit: "s", direction: "none", title: "time" }, { label: "power", unit: "W", direction: "lower" }, WIDE),
+      windows.map(([a, b, watts]) => svg("line", { x1: x(a), x2: Math.max(x(b), x(a) + 1.5), y1: y(watts), y2: y(watts), class: estimated ? "step estimated" : "step" }))),
+    el("p", { class: "quiet" }, `${probe}, scope ${scope}, ${source.replaceAll("_", " ")}; ${shown} windows.`));
+}
+
+function itemsTable(row) {
+  return section("Accuracy by task", el("table", { class: "plain" }, el("tbody", {}, row.cell.items.map(([name, share, n]) =>
+    el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, digits(share)), el("td", { class: "quiet" }, count(n, "item")))))));
+}
+
+function repeat(row) {
+  const command = row.cell?.command;
+  if (!command) return null;
+  const copied = el("span", { class: "quiet", role: "status" });
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(command);
+      copied.textContent = " copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      copied.textContent = " selected: press Ctrl+C";
+    }
+  };
+  const code = el("code", { class: "command" }, command);
+  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), copied));
+}
+
+function provenance(row) {
+  const cell = row.cell;
+  if (!cell) return section("Provenance", el("p", { class: "quiet" }, "Left out to keep this page small; `effmark show` has it."));
+  const { facts, notes, command, series, tokens, power, items, stop, ...rest } = cell;
+  const environment = row.environment || {};
+  return section("Provenance",
+    factList("Record", { ...rest, records: cell.records.join(", "), elapsed: cell.elapsed === null ? null : `${digits(cell.elapsed)} s`, ...notes }),
+    factList("Model as loaded", facts), factList("Machine and software", environment));
+}
+
+function factList(title, body) {
+  const lines = flatFacts(body);
+  return lines.length === 0 ? null : el("details", {}, el("summary", {}, title),
+    el("dl", {}, lines.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])));
+}
+
+function flatFacts(body, prefix = "") {
+  return Object.entries(body || {}).flatMap(([name, value]) => {
+    if (value === null || value === undefined || value === "") return [];
+    if (typeof value === "object" && !Array.isArray(value)) return flatFacts(value, `${prefix}${name} `);
+    return [[`${prefix}${name}`.replaceAll("_", " "), Array.isArray(value) ? value.join(", ") : String(value)]];
+  });
+}

@@ -1,0 +1,74 @@
+// The roofline: what the machine could do, from peaks measured on it, and what the cells do.
+
+const ROOF = { width: 680, height: 340, left: 64, right: 16, top: 12, bottom: 42 };
+const INTENSITY = { label: "arithmetic intensity", unit: "FLOP/B", direction: "none", title: "FLOPs per byte that must be read" };
+const SPEED = { label: "speed", unit: "FLOP/s", direction: "higher", title: "FLOP/s" };
+
+function renderRoofline(items) {
+  const places = new Map();
+  for (const item of items) {
+    const row = item.cost;
+    const peaks = peaksOf(row);
+    const work = peaks && workOf(row);
+    if (!work) continue;
+    const key = JSON.stringify([row.machine, peaks]);
+    places.set(key, [...(places.get(key) || []), { item, ...work, peaks }]);
+  }
+  const figures = [...largestPeaks(places)].map(rooflineChart);
+  byId("roofline").hidden = figures.length === 0;
+  byId("roofs").replaceChildren(...figures);
+}
+
+function peaksOf(row) {
+  const state_ = row?.environment?.state || {};
+  const [bandwidth, flops] = [state_.peak_bandwidth_b_per_s, state_.peak_flop_per_s];
+  return bandwidth > 0 && flops > 0 ? { bandwidth, flops } : null;
+}
+
+// Every run measures its own peaks; one picture per machine takes the largest.
+function largestPeaks(places) {
+  const machines = new Map();
+  for (const points of places.values()) {
+    const name = points[0].item.machine;
+    const known = machines.get(name) || { name, points: [], peaks: { bandwidth: 0, flops: 0 } };
+    known.points.push(...points);
+    for (const axis of ["bandwidth", "flops"]) known.peaks[axis] = Math.max(known.peaks[axis], points[0].peaks[axis]);
+    machines.set(name, known);
+  }
+  return machines.values();
+}
+
+function workOf(row) {
+  if (!row.work || row.outcome !== "ok" || row.marks.includes("invalid")) return null;
+  const [weights, kv, flopsPerToken, prompt, fresh] = row.work;
+  const time = row.numbers.get(row.kind === "prefill" ? "ttft_s" : "tpot_s")?.value;
+  if (!time || !flopsPerToken) return null;
+  const tokens = row.kind === "prefill" ? prompt * row.batch : row.batch;
+  const context = row.kind === "prefill" ? prompt / 2 : prompt + fresh / 2;
+  const bytes = weights + (kv || 0) * context * row.batch;
+  return { intensity: (flopsPerToken * tokens) / bytes, speed: (flopsPerToken * tokens) / time };
+}
+
+function rooflineChart({ name, points, peaks }) {
+  const ridge = peaks.flops / peaks.bandwidth;
+  const x = scaleOf([...points.map((p) => p.intensity), ridge, ridge * 4], ROOF.left, ROOF.width - ROOF.right, true);
+  const y = scaleOf([...points.map((p) => p.speed), peaks.flops], ROOF.height - ROOF.bottom, ROOF.top, true);
+  const roof = `M${x(x.low)} ${y(Math.max(peaks.bandwidth * x.low, y.low))}L${x(ridge)} ${y(peaks.flops)}H${x(x.high)}`;
+  const dots = points.map(({ item, intensity, speed }) => {
+    const look = appearance(item);
+    const told = `${fullName(item)}, ${item.row.workload}: ${formatShare(item, "mbu")}, ${formatShare(item, "mfu")}`;
+    const open = () => update({ cell: item.row.id });
+    return svg("g", { class: "mark-point", tabindex: -1, role: "button", "aria-label": told, tip: told, transform: `translate(${x(intensity)} ${y(speed)})`, onclick: open, onkeydown: (e) => e.key === "Enter" && open() },
+      svg("circle", { r: 12, class: "target" }), shape(look.shape, 4.6, { class: `point c${look.colour}` }));
+  });
+  const picture = svg("svg", { viewBox: `0 0 ${ROOF.width} ${ROOF.height}`, role: "group", "aria-label": `roofline of ${name}; arrow keys move between points`, onkeydown: walk },
+    axes(x, y, INTENSITY, SPEED, ROOF), svg("path", { d: roof, class: "roof" }), dots);
+  picture.querySelector(".mark-point")?.setAttribute("tabindex", 0);
+  return el("figure", { class: "chart" }, el("figcaption", {}, `${name}: `,
+    `${formatQuantity(peaks.bandwidth, "B")}/s and ${formatQuantity(peaks.flops, "FLOP")}/s measured here`), picture);
+}
+
+function formatShare(item, metric) {
+  const number = item.cost?.numbers.get(metric);
+  return number ? `${METRICS.get(metric).label} ${formatPercent(number.value)}` : `${metric.toUpperCase()} missing`;
+}

@@ -1,0 +1,195 @@
+// The table: ranked lines first, then the others with the reason why they have no rank.
+
+const USUAL_COLUMNS = [
+  "ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput", "peak_memory_b",
+  "energy_j_per_output_token", "energy_j_per_image", "effective_bits", "bits_per_byte", "kl_divergence",
+  "accuracy", "information_capacity", "speedup", "accuracy_per_j",
+];
+const LINES_SHOWN = 250;
+let linesShown = LINES_SHOWN;
+
+function allItems() {
+  const scoped = scopedRows();
+  return state.view === "cells" ? scoped.map(cellItem) : configurations(scoped, state.workload);
+}
+
+function standings() {
+  const items = allItems();
+  const within = items.filter((item) => !limitBroken(item));
+  const places = rankItems(within, state.by);
+  for (const item of items) if (!places.has(item)) places.set(item, { reason: "over the limit", detail: limitBroken(item) });
+  return { items: sorted(items, places), places };
+}
+
+function sorted(items, places) {
+  const sign = (METRICS.get(state.by)?.direction === "higher" ? -1 : 1) * (state.flip ? -1 : 1);
+  const ranked = (item) => places.get(item).low !== undefined;
+  const value = (item) => numberOf(item, state.by)?.value;
+  return [...items].sort((a, b) => {
+    if (ranked(a) !== ranked(b)) return ranked(a) ? -1 : 1;
+    const [x, y] = [value(a), value(b)];
+    if (x === undefined || y === undefined) return (x === undefined) - (y === undefined) || fullName(a).localeCompare(fullName(b));
+    return x === y ? fullName(a).localeCompare(fullName(b)) : sign * (x - y);
+  });
+}
+
+function columns(items) {
+  const present = packed.metrics.filter((m) => items.some((i) => numberOf(i, m.name))).map((m) => m.name);
+  const wanted = state.columns.length ? state.columns : USUAL_COLUMNS;
+  const chosen = packed.metrics.map((m) => m.name).filter((m) => present.includes(m) && (wanted.includes(m) || m === state.by));
+  return chosen.map((name) => METRICS.get(name));
+}
+
+function renderTable({ items, places }) {
+  const shown = state.hide ? items.filter((i) => places.get(i).low !== undefined) : items;
+  const chosen = columns(items);
+  const axis = intervalAxis(shown.filter((i) => places.get(i).low !== undefined));
+  byId("head").replaceChildren(headRow(chosen, axis));
+  byId("body").replaceChildren(...shown.slice(0, linesShown).map((item) => line(item, places.get(item), chosen, axis)));
+  const more = shown.length - linesShown;
+  byId("more").replaceChildren(...(more > 0 ? [el("button", { type: "button", onclick: showMore }, `show ${Math.min(more, LINES_SHOWN)} more of ${count(more, "line")}`)] : []));
+  byId("empty").hidden = shown.length > 0;
+  byId("empty").textContent = rows.length ? "No line fits these filters." : "There are no records yet: run `effmark run` first.";
+  renderColumnMenu(items);
+}
+
+function showMore() {
+  linesShown += LINES_SHOWN;
+  render();
+}
+
+function headRow(chosen, axis) {
+  const metric = METRICS.get(state.by);
+  return el("tr", {},
+    el("th", { scope: "col", class: "pick" }, el("span", { class: "unseen" }, "compare")),
+    el("th", { scope: "col", class: "rank", tip: "Lines share a rank unless their difference is clear: 95 % confidence that every order shown is right. 2–4: could hold places 2 to 4." }, "rank"),
+    el("th", { scope: "col", class: "name" }, state.view === "cells" ? "cell" : "configuration"),
+    axis && el("th", { scope: "col", class: "interval" }, `${metric.label} with 95 % interval`),
+    chosen.map(headCell));
+}
+
+function headCell(metric) {
+  const mine = metric.name === state.by;
+  const descending = (metric.direction === "higher") !== state.flip;
+  const order = mine ? (descending ? "descending" : "ascending") : "none";
+  const click = () => update(mine ? { flip: !state.flip } : { by: metric.name, flip: false });
+  return el("th", { scope: "col", "aria-sort": order, class: "number" },
+    el("button", { type: "button", onclick: click, "data-key": `sort ${metric.name}`, "data-metric": metric.name, tip: definition(metric) },
+      metric.label, " ", el("span", { class: "arrow" }, arrow(metric))));
+}
+
+function definition(metric) {
+  const way = { lower: "Lower is better.", higher: "Higher is better.", none: "" }[metric.direction];
+  const unit = metric.unit === "ratio" ? "" : ` In ${metric.unit}.`;
+  return `${metric.definition[0].toUpperCase()}${metric.definition.slice(1)}.${unit} ${way}`.trim();
+}
+
+function line(item, place, chosen, axis) {
+  const ranked = place.low !== undefined;
+  return el("tr", { class: ranked ? (place.low === 1 ? "ranked first" : "ranked") : "unranked", "data-id": item.id },
+    el("td", { class: "pick" }, el("input", {
+      type: "checkbox", checked: state.compare.includes(item.id), "aria-label": `compare ${fullName(item)}`,
+      "data-key": `compare ${item.id}`, onchange: () => pick(item.id),
+    })),
+    el("td", { class: "rank" }, rankText(place)),
+    el("th", { scope: "row", class: "name" }, nameCell(item)),
+    axis && el("td", { class: "interval" }, ranked && intervalMark(numberOf(item, state.by), axis)),
+    chosen.map((metric) => valueCell(item, metric)));
+}
+
+function rankText(place) {
+  if (place.low === undefined) {
+    return el("span", { class: "reason", tip: place.detail || packed.marks[place.reason] || `no rank: ${place.reason}` }, place.reason);
+  }
+  const span = place.low === place.high ? "" : `–${place.high}`;
+  const tip = place.certain
+    ? `rank ${place.low}; could hold places ${place.low} to ${place.high} of ${place.of}`
+    : `rank ${place.low} of ${place.of} by value alone: one sample has no error of its own`;
+  return el("span", { tip, tabindex: -1 }, el("b", {}, place.low), el("span", { class: "span" }, span), !place.certain && el("span", { class: "span" }, " ?"));
+}
+
+function nameCell(item) {
+  const workload = state.view === "cells" ? ` · ${item.workload}` : "";
+  const open = () => update({ cell: item.row.id });
+  return [
+    el("button", { type: "button", class: "open", onclick: open, "data-key": `open ${item.id}` },
+      el("span", { class: "model" }, item.model), el("span", { class: "runtime" }, runtimeName(item) + workload)),
+    el("span", { class: "marks" }, item.marks.map((mark) => el("span", { class: `mark ${mark}`, tip: packed.marks[mark] }, mark)),
+      item.row.base && el("span", { class: "mark base", tip: "what the suite compares with" }, "baseline")),
+  ];
+}
+
+function valueCell(item, metric) {
+  const row = sourceRow(item, metric.name);
+  const attributes = { class: metric.name === state.by ? "number by" : "number", "data-label": metric.label };
+  const number = row?.numbers.get(metric.name);
+  if (number) {
+    const estimated = number.source === "model_estimate";
+    return el("td", { ...attributes, tip: numberTip(number, metric) },
+      el("span", { class: estimated ? "value estimated" : "value" }, formatNumber(number, metric.unit)), " ",
+      el("span", { class: "spread" }, formatSpread(number)));
+  }
+  const absent = row?.missing.get(metric.name);
+  if (absent) return el("td", { ...attributes, tip: `${absent.reason.replaceAll("_", " ")}: ${absent.detail}` }, el("span", { class: "absent" }, "missing"));
+  const failed = row || item.cost;
+  if (failed && failed.outcome !== "ok" && !isShared(metric.name)) {
+    return el("td", { ...attributes, tip: failed.detail || failed.outcome }, el("span", { class: "absent" }, failed.outcome.replaceAll("_", " ")));
+  }
+  return el("td", { ...attributes, class: `${attributes.class} blank` });
+}
+
+function numberTip(number, metric) {
+  const bounds = number.low === null ? "no interval" : `95 % interval ${formatQuantity(number.low, metric.unit)} to ${formatQuantity(number.high, metric.unit)}`;
+  const source = number.source === "model_estimate" ? "estimated by a model, not measured" : `source: ${number.source}`;
+  return `${formatQuantity(number.value, metric.unit)}, ${bounds}, ${count(number.n, "sample")}, ${source}`;
+}
+
+// The interval of the ranked metric, all lines on one axis.
+
+function intervalAxis(items) {
+  const numbers = items.map((i) => numberOf(i, state.by)).filter((n) => Number.isFinite(n.value));
+  if (numbers.length < 2) return null;
+  const ends = numbers.flatMap((n) => [n.value, n.low ?? n.value, n.high ?? n.value]).filter(Number.isFinite);
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  if (low === high) return null;
+  const logarithmic = low > 0 && high / low > 3;
+  const scale = logarithmic ? Math.log : (x) => x;
+  return (value) => 4 + (112 * (scale(value) - scale(low))) / (scale(high) - scale(low));
+}
+
+function intervalMark(number, axis) {
+  if (!Number.isFinite(number.value)) return null;
+  const [low, high] = [number.low ?? number.value, number.high ?? number.value].map(axis);
+  return svg("svg", { viewBox: "0 0 120 14", class: "whisker", "aria-hidden": "true" },
+    svg("line", { x1: 0, x2: 120, y1: 7, y2: 7, class: "rail" }),
+    svg("line", { x1: low, x2: high, y1: 7, y2: 7, class: "range" }),
+    svg("circle", { cx: axis(number.value), cy: 7, r: 3.2, class: "dot" }));
+}
+
+function renderColumnMenu(items) {
+  const present = packed.metrics.filter((m) => items.some((i) => numberOf(i, m.name)));
+  const chosen = columns(items).map((m) => m.name);
+  const toggleColumn = (name) => (event) => update({ columns: event.target.checked ? [...chosen, name] : chosen.filter((c) => c !== name) });
+  byId("columns").replaceChildren(...present.map((m) => el("label", {},
+    el("input", { type: "checkbox", checked: chosen.includes(m.name), "data-key": `column ${m.name}`, onchange: toggleColumn(m.name) }),
+    el("span", { tip: definition(m) }, m.label))));
+}
+
+// One sentence that answers the question which the limits ask.
+function renderAnswer({ items, places }) {
+  const metric = METRICS.get(state.by);
+  const ranked = items.filter((i) => places.get(i).low !== undefined);
+  const firsts = ranked.filter((i) => places.get(i).low === 1);
+  const within = activeLimits().map(({ metric: m, bound }) => `${METRICS.get(m).label} ${limitText(METRICS.get(m), bound)}`);
+  const under = within.length ? ` with ${within.join(" and ")}` : "";
+  if (!metric || !ranked.length) {
+    byId("answer").replaceChildren(rows.length ? `Nothing can be ranked${metric ? ` by ${metric.label}` : ""}${under}.` : "");
+    return;
+  }
+  const best = [...firsts].sort((a, b) => (metric.direction === "higher" ? -1 : 1) * (numberOf(a, metric.name).value - numberOf(b, metric.name).value))[0];
+  const tied = firsts.length - 1;
+  byId("answer").replaceChildren(
+    `Best ${metric.label}${under}: `, el("b", {}, fullName(best)), ` at ${formatNumber(numberOf(best, metric.name), metric.unit)}`,
+    tied > 0 ? `, not clearly ahead of ${count(tied, "other")}.` : ".",
+    el("span", { class: "quiet" }, ` ${ranked.length} of ${count(items.length, state.view === "cells" ? "cell" : "configuration")} ranked.`));
+}
