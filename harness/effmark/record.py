@@ -265,6 +265,9 @@ class Record(Frozen):
     """Text that explains numbers: task versions, the reference of KL, honesty notes."""
     command: str = ""
     """The command that repeats this cell."""
+    interleaved: str = ""
+    """Shared by cells whose blocks took turns: block i of one was measured next to block i of
+    the others. Empty for a cell that was measured alone."""
     elapsed_s: float | None = None
     """Wall time that the cell took in all, warm-up and quality included."""
 

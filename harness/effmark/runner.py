@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -22,13 +23,14 @@ from effmark.record import (
     Environment,
     Measured,
     Measurement,
+    Missing,
     Outcome,
     Record,
     SuiteRef,
 )
-from effmark.workloads import WORKLOADS, Context, Findings
+from effmark.workloads import WORKLOADS, Context, Findings, Measuring
 
-__all__ = ["Identity", "classify", "run_cell"]
+__all__ = ["CellRun", "Identity", "classify", "first_inference"]
 
 
 @dataclass(frozen=True)
@@ -61,22 +63,86 @@ def classify(error: BaseException) -> tuple[Outcome, str]:
     return "crash", f"{type(error).__name__}: {error}"
 
 
-def run_cell(context: Context, identity: Identity, memory: PeakMemory) -> Record:
-    """Measure one cell and return its record, whatever happens inside the adapter."""
-    memory.start()
-    start = time.monotonic()
-    outcome: Outcome = "ok"
-    detail = ""
-    try:
-        findings = WORKLOADS[context.cell.workload.kind](context)
-        peak = memory.stop("peak_memory_b")
-    except Exception as error:  # noqa: BLE001 - an adapter may fail in any way; it is recorded
-        outcome, detail = classify(error)
-        findings = Findings()
-        peak = memory.stop("peak_memory_b")
-    shared = (*identity.measurements, peak)
-    record = _record(context, identity, findings, outcome, detail, shared)
-    return record.model_copy(update={"elapsed_s": time.monotonic() - start})
+class CellRun:
+    """One cell being measured: whatever happens inside the adapter, it ends as a record.
+
+    `finish` measures to the end at once. For interleaved cells the caller takes turns: `step`
+    until `warm`, `align`, then `step` until all partners are `done`, and `finish`.
+    """
+
+    def __init__(self, context: Context, identity: Identity, memory: PeakMemory) -> None:
+        self._context, self._identity, self._memory = context, identity, memory
+        self._start = time.monotonic()
+        self._failure: tuple[Outcome, str] | None = None
+        self._findings: Findings | None = None
+        self._measuring: Measuring | None = None
+        memory.start()
+        self._try(self._begin)
+
+    @property
+    def warm(self) -> bool:
+        """Return whether there is no warm-up left to do."""
+        return self._measuring is None or self._failure is not None or self._measuring.warm
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing more needs to be measured."""
+        return self._measuring is None or self._failure is not None or self._measuring.done
+
+    def step(self) -> None:
+        """Measure one block."""
+        if self._measuring is not None and self._failure is None:
+            self._try(self._measuring.step)
+
+    def align(self, partners: int) -> None:
+        """Count all blocks so far as warm-up, so that the blocks of `partners` cells pair up."""
+        if self._measuring is not None:
+            self._measuring.align(partners)
+
+    def finish(self, interleaved: str = "") -> Record:
+        """Return the record; measure what is left to measure.
+
+        Args:
+            interleaved: the name that partners share whose blocks took turns; then the blocks
+                are there already, and no energy window belongs to one cell alone.
+        """
+        if self._measuring is not None and self._failure is None:
+            self._try(self._collect_interleaved if interleaved else self._measure)
+        outcome, detail = self._failure or ("ok", "")
+        peak = self._memory.stop("peak_memory_b")
+        shared = (*self._identity.measurements, peak)
+        found = self._findings if self._failure is None else None
+        record = _record(
+            self._context, self._identity, found or Findings(), outcome, detail, shared
+        )
+        elapsed_s = time.monotonic() - self._start
+        return record.model_copy(update={"elapsed_s": elapsed_s, "interleaved": interleaved})
+
+    def _begin(self) -> None:
+        found = WORKLOADS[self._context.cell.workload.kind](self._context)
+        if isinstance(found, Findings):
+            self._findings = found
+        else:
+            self._measuring = Measuring(self._context, found)
+
+    def _measure(self) -> None:
+        assert self._measuring is not None
+        self._findings = self._measuring.with_energy()
+
+    def _collect_interleaved(self) -> None:
+        assert self._measuring is not None
+        self._findings = self._measuring.findings()
+        detail = "blocks of several cells took turns: no window belongs to one; run without it"
+        self._findings.energy_missing = [
+            Missing(metric="energy", reason="not_applicable", detail=detail)
+        ]
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Do something with the adapter; remember how it failed."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - an adapter may fail in any way; it is recorded
+            self._failure = classify(error)
 
 
 def _record(

@@ -1,6 +1,7 @@
 """The worker: a fresh process that holds one model on one runtime and measures its cells.
 
-It obeys messages on an inherited pipe (`prepare`, `load`, `run`, `close`) and sends back what
+It obeys messages on an inherited pipe (`prepare`, `load`, `run`, `close`; `begin`, `step`,
+`align`, `finish` where several workers take turns) and sends back what
 came out, one record per cell. Between messages it blocks in the kernel, so that parked workers
 cost nothing. It owns file descriptor 1: whatever a framework prints goes to the log.
 
@@ -13,6 +14,7 @@ import ctypes
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -27,7 +29,7 @@ from effmark.probes.energy import EnergyMeter
 from effmark.probes.memory import PeakMemory
 from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
 from effmark.registry import adapter_class
-from effmark.runner import Identity, classify, first_inference, run_cell
+from effmark.runner import CellRun, Identity, classify, first_inference
 from effmark.spec import Cell
 from effmark.workloads import Context
 
@@ -54,30 +56,7 @@ def main() -> None:
     """Serve messages until the pipe closes."""
     _die_with_parent()
     counters = ProcessCounters()  # before any framework starts a thread
-    channel = Channel(Connection(int(sys.argv[1])))
-    loaded: _Loaded | None = None
-    while True:
-        try:
-            message = channel.receive()
-        except EOFError:
-            break
-        if message["op"] == "close":
-            break
-        try:
-            if message["op"] == "prepare":
-                _prepare(message)
-                channel.send("prepared")
-            elif message["op"] == "load":
-                loaded = _load(message)
-                channel.send("loaded", facts=loaded.facts.model_dump(mode="json"))
-            elif loaded is not None:
-                _run(channel, message, loaded, counters)
-        except Exception as error:  # noqa: BLE001 - whatever an adapter does is an outcome
-            outcome, detail = classify(error)
-            channel.send("failed", outcome=outcome, detail=detail)
-    if loaded is not None:
-        loaded.adapter.close()
-        loaded.energy.close()
+    _Worker(Channel(Connection(int(sys.argv[1]))), counters).serve()
     counters.close()
 
 
@@ -87,8 +66,73 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _prepare(message: dict[str, Any]) -> None:
-    adapter_class(message["adapter"]).prepare(LoadRequest.model_validate(message["request"]))
+class _Worker:
+    """Does what messages say; every message gets one answer."""
+
+    def __init__(self, channel: Channel, counters: ProcessCounters) -> None:
+        self._channel = channel
+        self._counters = counters
+        self._loaded: _Loaded | None = None
+        self._run: CellRun | None = None
+        self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "prepare": self._prepare,
+            "load": self._load,
+            "run": self._measure,
+            "begin": self._begin,
+            "step": self._step,
+            "align": self._align,
+            "finish": self._finish,
+        }
+
+    def serve(self) -> None:
+        """Answer messages until `close` or the end of the pipe."""
+        while True:
+            try:
+                message = self._channel.receive()
+            except EOFError:
+                break
+            if message["op"] == "close":
+                break
+            try:
+                self._channel.send("answer", **self._answers[message["op"]](message))
+            except Exception as error:  # noqa: BLE001 - whatever an adapter does is an outcome
+                outcome, detail = classify(error)
+                self._channel.send("failed", outcome=outcome, detail=detail)
+        if self._loaded is not None:
+            self._loaded.adapter.close()
+            self._loaded.energy.close()
+
+    def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
+        adapter_class(message["adapter"]).prepare(LoadRequest.model_validate(message["request"]))
+        return {}
+
+    def _load(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._loaded = _load(message)
+        return {"facts": self._loaded.facts.model_dump(mode="json")}
+
+    def _measure(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._begin(message)
+        return self._finish({"interleaved": ""})
+
+    def _begin(self, message: dict[str, Any]) -> dict[str, Any]:
+        assert self._loaded is not None
+        self._run = _begin(self._channel, message, self._loaded, self._counters)
+        return {"warm": self._run.warm, "done": self._run.done}
+
+    def _step(self, message: dict[str, Any]) -> dict[str, Any]:
+        assert self._run is not None
+        self._run.step()
+        return {"warm": self._run.warm, "done": self._run.done}
+
+    def _align(self, message: dict[str, Any]) -> dict[str, Any]:
+        assert self._run is not None
+        self._run.align(message["partners"])
+        return {}
+
+    def _finish(self, message: dict[str, Any]) -> dict[str, Any]:
+        assert self._run is not None
+        assert self._loaded is not None
+        return {"record": _record(self._run, self._loaded, message["interleaved"])}
 
 
 def _load(message: dict[str, Any]) -> _Loaded:
@@ -125,10 +169,10 @@ def _scalar(metric: str, unit: str, value: float, source: str) -> Measured:
     return Measured(metric=metric, unit=unit, samples=(float(value),), source=source)
 
 
-def _run(
+def _begin(
     channel: Channel, message: dict[str, Any], loaded: _Loaded, counters: ProcessCounters
-) -> None:
-    cell = Cell.model_validate(message["cell"])
+) -> CellRun:
+    """Return the run of a cell; its blocks are still to come."""
     last = 0.0
 
     def progress(text: str) -> None:
@@ -140,7 +184,7 @@ def _run(
     context = Context(
         adapter=loaded.adapter,
         facts=loaded.facts,
-        cell=cell,
+        cell=Cell.model_validate(message["cell"]),
         cache=loaded.request.cache,
         counters=counters,
         energy=loaded.energy,
@@ -156,12 +200,17 @@ def _run(
         measurements=loaded.measurements,
         command=message["command"],
     )
-    record = run_cell(context, identity, PeakMemory(ignored_pids=loaded.energy.pids))
+    return CellRun(context, identity, PeakMemory(ignored_pids=loaded.energy.pids))
+
+
+def _record(run: CellRun, loaded: _Loaded, interleaved: str) -> dict[str, Any]:
+    """Return the record of a cell as it travels."""
+    record = run.finish(interleaved)
     if loaded.first is None:
         loaded.first = first_inference(record)
     if loaded.first is not None:
         record = record.model_copy(update={"measurements": (*record.measurements, loaded.first)})
-    channel.send("record", record=record.model_dump(mode="json"))
+    return record.model_dump(mode="json")
 
 
 _PROGRESS_S = 0.5

@@ -21,6 +21,11 @@ __all__ = ["command"]
 @click.command("run")
 @plan_options
 @results_option
+@click.option(
+    "--interleave",
+    is_flag=True,
+    help="Let the processes of a model take turns, for tight paired ratios.",
+)
 @click.option("--fresh", is_flag=True, help="Measure again what is already recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the new records as JSON lines.")
 def command(
@@ -31,6 +36,7 @@ def command(
     only: tuple[str, ...],
     repetitions: int,
     results: str | None,
+    interleave: bool,
     fresh: bool,
     as_json: bool,
 ) -> None:
@@ -40,7 +46,8 @@ def command(
     done = {} if fresh else latest(iter(records))
     argv = ["effmark", *sys.argv[1:]]
     with show_progress(plan, done) as observer:
-        new = Session(plan, folder, default_cache(), observer, argv).run(done)
+        session = Session(plan, folder, default_cache(), observer, argv)
+        new = session.run_interleaved(done) if interleave else session.run(done)
     keys = {cell.key for cell in plan.cells}
     ours = [r for r in latest(iter([*records, *new])).values() if r.cell.key in keys]
     if as_json:

@@ -27,7 +27,7 @@ from effmark.channel import Channel
 from effmark.environment import WORKER_VARIABLES
 from effmark.record import Outcome
 
-__all__ = ["LocalWorker", "WorkerDied"]
+__all__ = ["LocalWorker", "WorkerFailed"]
 
 _LOOK_S = 1.0
 """How often the waiting parent looks at limits; about 0.1 ms of CPU each."""
@@ -35,11 +35,13 @@ _STDERR_B = 4096
 
 
 @dataclass
-class WorkerDied(Exception):
-    """A worker ended without an answer; `outcome` and `detail` say how."""
+class WorkerFailed(Exception):
+    """A worker could not do what it was asked; `outcome` and `detail` say how."""
 
     outcome: Outcome
     detail: str
+    alive: bool = False
+    """Whether the worker can be asked for something else."""
 
 
 class LocalWorker:
@@ -70,7 +72,7 @@ class LocalWorker:
         """Send a message and return its answer.
 
         Raises:
-            WorkerDied: it crashed, hung past `limit_s`, or outgrew its memory.
+            WorkerFailed: it said so, crashed, hung past `limit_s`, or outgrew its memory.
         """
         deadline = time.monotonic() + limit_s
         try:
@@ -78,9 +80,12 @@ class LocalWorker:
             while True:
                 self._wait(deadline, limit_s, op)
                 answer = self._channel.receive()
-                if answer["op"] != "progress":
+                if answer["op"] == "progress":
+                    progress(answer["text"])
+                elif answer["op"] == "failed":
+                    raise WorkerFailed(answer["outcome"], answer["detail"], alive=True)
+                else:
                     return answer
-                progress(answer["text"])
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise self._autopsy() from None
 
@@ -99,10 +104,12 @@ class LocalWorker:
             used = _tree_memory(self._process.pid)
             if used > self._memory_b:
                 self._kill()
-                raise WorkerDied("oom", f"{op}: {used} B resident, the limit is {self._memory_b} B")
+                raise WorkerFailed(
+                    "oom", f"{op}: {used} B resident, the limit is {self._memory_b} B"
+                )
             if time.monotonic() > deadline:
                 self._kill()
-                raise WorkerDied("timeout", f"{op}: no answer within {limit_s:.0f} s")
+                raise WorkerFailed("timeout", f"{op}: no answer within {limit_s:.0f} s")
             if wait([self._pidfd], timeout=0) and not self._channel.connection.poll():
                 raise self._autopsy()
 
@@ -117,7 +124,7 @@ class LocalWorker:
             self._pidfd = -1
         self._log.close()
 
-    def _autopsy(self) -> WorkerDied:
+    def _autopsy(self) -> WorkerFailed:
         """Return how the worker ended, with the last it said."""
         code = self._process.wait()
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - _STDERR_B))
@@ -125,10 +132,10 @@ class LocalWorker:
         last = said.splitlines()[-1] if said else "it said nothing"
         self._kill()
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return WorkerDied("oom", f"killed by the kernel for want of memory; {last}")
+            return WorkerFailed("oom", f"killed by the kernel for want of memory; {last}")
         if code < 0:
-            return WorkerDied("crash", f"{signal.Signals(-code).name}; {last}")
-        return WorkerDied("crash", f"exit status {code} without a result; {last}")
+            return WorkerFailed("crash", f"{signal.Signals(-code).name}; {last}")
+        return WorkerFailed("crash", f"exit status {code} without a result; {last}")
 
 
 def _oom_kills() -> int:

@@ -11,36 +11,23 @@ import shlex
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import psutil
 
-from effmark.adapter import LoadRequest
-from effmark.executors.local import LocalWorker, WorkerDied
+from effmark.executors.local import WorkerFailed
+from effmark.executors.station import Observer, Orders, Station
+from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
-from effmark.record import ModelFacts, Outcome, Record, Settings
+from effmark.record import Outcome, Record
 from effmark.spec import Cell
 from effmark.store import Journal
 
-__all__ = ["FINAL", "Observer", "Session"]
+__all__ = ["FINAL", "Session"]
 
 FINAL: frozenset[Outcome] = frozenset({"ok", "oom", "unsupported", "skipped"})
 """Outcomes that a resumed run keeps; the others are tried again."""
 _MEMORY_SHARE = 0.9
 """Of the memory that is available when a run starts, what one worker may use."""
-
-
-class Observer(Protocol):
-    """Told what happens, to show it to people."""
-
-    def process(self, process: ProcessPlan, phase: str) -> None:
-        """Tell that a process enters a phase: `prepare`, `load`, `done`."""
-
-    def cell(self, cell: Cell, text: str) -> None:
-        """Tell what a cell is doing."""
-
-    def record(self, record: Record) -> None:
-        """Tell that a cell has ended; its record is on disk."""
 
 
 class Session:
@@ -50,185 +37,129 @@ class Session:
         self, plan: Plan, results: Path, cache: Path, observer: Observer, command: Sequence[str]
     ) -> None:
         self.plan = plan
-        self.run_id = uuid.uuid4().hex
-        self._cache = cache
         self._observer = observer
-        self._command = shlex.join(command)
-        self._suite = plan.suite_ref
-        self._journal = Journal(results, self._suite.name, self._suite.version)
-        limit = plan.suite.limits.memory_b
-        self._memory_b = limit or int(psutil.virtual_memory().available * _MEMORY_SHARE)
+        given_b = plan.suite.limits.memory_b
+        memory_b = given_b or int(psutil.virtual_memory().available * _MEMORY_SHARE)
+        self._orders = Orders(plan.suite, plan.suite_ref, cache, memory_b, shlex.join(command))
+        self._journal = Journal(results, plan.suite_ref.name, plan.suite_ref.version)
+        self._new: list[Record] = []
 
     def run(self, done: dict[str, Record]) -> list[Record]:
-        """Run what is not done yet; return the new records."""
-        pending = [
-            (p, tuple(c for c in p.cells if not _kept(c, done))) for p in self.plan.processes
-        ]
+        """Run what is not done yet, one process after the other; return the new records."""
+        pending = [(p, [c for c in p.cells if not _kept(c, done)]) for p in self.plan.processes]
         pending = [(process, cells) for process, cells in pending if cells]
-        try:
-            failed = self._prepare_all([process for process, _ in pending])
-            return [
-                record
-                for process, cells in pending
-                for record in self._measure(process, cells, failed.get(process.label))
-            ]
-        finally:
-            self._journal.close()
+        with self._journal:
+            ready = self._prepare([process for process, _ in pending])
+            for process, cells in pending:
+                if process in ready:
+                    self._measure(process, cells)
+        return self._new
 
-    def _prepare_all(self, processes: Sequence[ProcessPlan]) -> dict[str, tuple[Outcome, str]]:
-        """Make all artefacts; return how preparing failed, by process label."""
-        failed: dict[str, tuple[Outcome, str]] = {}
-        worker: LocalWorker | None = None
+    def run_interleaved(self, done: dict[str, Record]) -> list[Record]:
+        """Run what is not done yet, the processes of each model taking turns block by block.
+
+        As many processes as fit into memory are alive at once, the baseline always among them.
+        A party of which one cell is missing runs again as a whole: pairs are made of both.
+        """
+        with self._journal:
+            ready = self._prepare(self.plan.processes)
+            for party in parties([p for p in self.plan.processes if p in ready], self._orders):
+                if not all(_kept(cell, done) for process in party for cell in process.cells):
+                    self._measure_together(party)
+        return self._new
+
+    def _prepare(self, processes: Sequence[ProcessPlan]) -> list[ProcessPlan]:
+        """Make all artefacts; return the processes that can run, keep the failure of others."""
+        ready = []
+        station: Station | None = None
         for process in processes:
             if process.problem:
-                failed[process.label] = ("oom", process.problem)
+                self._fail(process, process.cells, WorkerFailed("oom", process.problem))
                 continue
-            self._observer.process(process, "prepare")
-            worker = worker or self._worker(process)
-            answer = self._ask(worker, process, "prepare", self.plan.suite.limits.prepare_s)
-            if isinstance(answer, WorkerDied):
-                failed[process.label] = (answer.outcome, answer.detail)
-                worker = None
-            elif answer["op"] == "failed":
-                failed[process.label] = (answer["outcome"], answer["detail"])
-        if worker is not None:
-            worker.close()
-        return failed
+            station = station or Station(process, self._orders, self._observer)
+            try:
+                station.prepare(process)
+                ready.append(process)
+            except WorkerFailed as failure:
+                self._fail(process, process.cells, failure)
+                station = station if failure.alive else None
+        if station is not None:
+            station.close()
+        return ready
 
-    def _measure(
-        self,
-        process: ProcessPlan,
-        cells: Sequence[Cell],
-        failure: tuple[Outcome, str] | None,
-    ) -> list[Record]:
+    def _open(self, process: ProcessPlan, cells: Sequence[Cell]) -> Station | None:
+        """Return a loaded worker; where there is none, its cells have got their records."""
+        station = Station(process, self._orders, self._observer)
+        try:
+            station.load()
+        except WorkerFailed as failure:
+            station.close()
+            self._fail(process, cells, failure)
+            return None
+        return station
+
+    def _measure(self, process: ProcessPlan, cells: Sequence[Cell]) -> None:
         """Measure the cells of one process; every cell gets a record, whatever happens."""
-        if failure is not None:
-            return [self._failed(process, cell, *failure) for cell in cells]
-        self._observer.process(process, "load")
-        worker = self._worker(process)
-        answer = self._ask(worker, process, "load", self.plan.suite.limits.load_s)
-        if isinstance(answer, WorkerDied):
-            return [self._failed(process, cell, answer.outcome, answer.detail) for cell in cells]
-        if answer["op"] == "failed":
-            worker.close()
-            return [
-                self._failed(process, cell, answer["outcome"], answer["detail"]) for cell in cells
-            ]
-        facts = ModelFacts.model_validate(answer["facts"])
-        records = []
+        station = self._open(process, cells)
         for number, cell in enumerate(cells):
-            records.append(self._run(worker, process, cell, facts, cells[number:]))
-            if records[-1].outcome in ("crash", "timeout", "oom"):
-                worker.close()
+            if station is None:
+                return
+            try:
+                self._keep(station.run(cell))
+            except WorkerFailed as failure:
+                self._fail(process, [cell], failure)
+            if self._new[-1].outcome in ("crash", "timeout", "oom"):
+                station.close()  # what is left runs in a process that has not been through this
                 left = cells[number + 1 :]
-                return records + (self._measure(process, left, None) if left else [])
-        worker.close()
+                station = self._open(process, left) if left else None
+        if station is not None:
+            station.close()
         self._observer.process(process, "done")
-        return records
 
-    def _run(
-        self,
-        worker: LocalWorker,
-        process: ProcessPlan,
-        cell: Cell,
-        facts: ModelFacts,
-        left: Sequence[Cell],
-    ) -> Record:
-        suite = self.plan.suite
-        self._observer.cell(cell, "starting")
-        try:
-            answer = worker.ask(
-                "run",
-                suite.limits.cell_s,
-                lambda text: self._observer.cell(cell, text),
-                cell=cell.model_dump(mode="json"),
-                settings=self._settings(process).model_dump(mode="json"),
-                is_reference=process.is_reference,
-                run_id=self.run_id,
-                suite=self._suite.model_dump(mode="json"),
-                command=self._command,
+    def _measure_together(self, party: Sequence[ProcessPlan]) -> None:
+        """Measure the cells of several processes side by side."""
+        opened = [self._open(process, process.cells) for process in party]
+        stations = [station for station in opened if station is not None]
+        for number in range(max(len(process.cells) for process in party)):
+            here = [s for s in stations if number < len(s.process.cells)]
+            for station, found in take_turns(here, number):
+                if isinstance(found, Record):
+                    self._keep(found)
+                else:
+                    self._fail(station.process, [station.process.cells[number]], found)
+                if self._new[-1].outcome in ("crash", "timeout", "oom"):
+                    station.close()
+                    stations.remove(station)
+                    self._measure(station.process, station.process.cells[number + 1 :])
+        for station in stations:
+            station.close()
+            self._observer.process(station.process, "done")
+
+    def _fail(self, process: ProcessPlan, cells: Sequence[Cell], failure: WorkerFailed) -> None:
+        """Keep the records of cells that gave none themselves."""
+        for cell in cells:
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            self._keep(
+                Record(
+                    id=uuid.uuid4().hex,
+                    run_id=self._orders.run_id,
+                    process_id="",
+                    created=now,
+                    suite=self.plan.suite_ref,
+                    cell=cell,
+                    settings=self._orders.settings(process),
+                    is_baseline=process.is_reference,
+                    outcome=failure.outcome,
+                    detail=failure.detail,
+                    command=self._orders.command,
+                )
             )
-        except WorkerDied as death:
-            return self._failed(process, cell, death.outcome, death.detail, facts)
-        if answer["op"] == "failed":
-            return self._failed(process, cell, answer["outcome"], answer["detail"], facts)
-        return self._keep(Record.model_validate(answer["record"]))
 
-    def _settings(self, process: ProcessPlan) -> Settings:
-        """Return how to measure a cell: its share of the process's budget."""
-        suite = self.plan.suite
-        timed = [c for c in process.cells if c.workload.kind in ("decode", "prefill", "infer")]
-        whole_s = suite.budget.process_s
-        return Settings(
-            precision=suite.precision,
-            budget_s=None if whole_s is None else whole_s / max(1, len(timed)),
-            min_blocks=suite.budget.min_blocks,
-            max_blocks=suite.budget.max_blocks,
-        )
-
-    def _ask(
-        self, worker: LocalWorker, process: ProcessPlan, op: str, limit_s: float
-    ) -> dict[str, Any] | WorkerDied:
-        try:
-            return worker.ask(
-                op,
-                limit_s,
-                lambda text: None,
-                adapter=process.cells[0].adapter,
-                request=self._request(process).model_dump(mode="json"),
-                process_id=uuid.uuid4().hex,
-                variables=worker.variables,
-            )
-        except WorkerDied as death:
-            return death
-
-    def _worker(self, process: ProcessPlan) -> LocalWorker:
-        return LocalWorker({"OMP_NUM_THREADS": str(process.cells[0].threads)}, self._memory_b)
-
-    def _request(self, process: ProcessPlan) -> LoadRequest:
-        cell = process.cells[0]
-        return LoadRequest(
-            model=cell.model,
-            precision=cell.precision,
-            device=cell.device,
-            threads=cell.threads,
-            context_tokens=process.context_tokens,
-            batch=process.batch,
-            options=cell.options,
-            cache=self._cache,
-        )
-
-    def _failed(
-        self,
-        process: ProcessPlan,
-        cell: Cell,
-        outcome: Outcome,
-        detail: str,
-        facts: ModelFacts | None = None,
-    ) -> Record:
-        """Keep the record of a cell that gave none itself."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return self._keep(
-            Record(
-                id=uuid.uuid4().hex,
-                run_id=self.run_id,
-                process_id="",
-                created=now,
-                suite=self._suite,
-                cell=cell,
-                settings=self._settings(process),
-                is_baseline=process.is_reference,
-                outcome=outcome,
-                detail=detail,
-                facts=facts,
-                command=self._command,
-            )
-        )
-
-    def _keep(self, record: Record) -> Record:
+    def _keep(self, record: Record) -> None:
+        """Put a record on disk, then tell people."""
         self._journal.append(record)
+        self._new.append(record)
         self._observer.record(record)
-        return record
 
 
 def _kept(cell: Cell, done: dict[str, Record]) -> bool:

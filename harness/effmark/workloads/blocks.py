@@ -18,7 +18,7 @@ from effmark.warmup import WarmupRule
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.energy_units import with_units
 
-__all__ = ["Work", "measure_blocks", "timed_block"]
+__all__ = ["Measuring", "Timed", "Work", "timed_block"]
 
 Work = Callable[[int, Callable[[], None]], None]
 """Does block number i and calls back each time that results have reached the host."""
@@ -56,57 +56,105 @@ def _difference(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else after - before
 
 
-def measure_blocks(context: Context, work: Work, sequences: int, findings: Findings) -> None:
-    """Fill findings with warm-up blocks, steady blocks, energy and the reason for stopping."""
-    origin = time.monotonic()
-    settings = context.settings
-
-    def block(index: int) -> Block:
-        return timed_block(context, work, index, sequences, origin)
-
-    warm = _warm_up(context, block)
-    findings.warmup_blocks = warm.blocks[: warm.start]
-    findings.blocks = warm.blocks[warm.start :]
-    rule = SequentialRule(
-        settings.precision,
-        budget_s=settings.budget_s,
-        min_blocks=settings.min_blocks,
-        max_blocks=settings.max_blocks,
-    )
-    for done in findings.blocks:
-        rule.add(done.end_s - done.start_s, done.end_s)
-    context.energy.start()
-    while (stop := rule.verdict()) is None:
-        index = len(findings.warmup_blocks) + len(findings.blocks)
-        context.progress(f"block {index + 1}")
-        findings.blocks.append(block(index))
-        rule.add(findings.blocks[-1].end_s - findings.blocks[-1].start_s, findings.blocks[-1].end_s)
-    readings, missing = context.energy.stop(origin)
-    workload = context.cell.workload
-    findings.energy.extend(with_units(r, findings.blocks, workload) for r in readings)
-    findings.energy_missing.extend(missing)
-    findings.stop = stop.model_copy(update={"steady": warm.steady})
-
-
 @dataclass(frozen=True)
-class _Warm:
-    """The first blocks, and from which of them on they count."""
+class Timed:
+    """What a timed workload does, block by block."""
 
-    blocks: list[Block]
-    start: int
-    steady: Literal["reached", "never_reached", "unknown"]
+    work: Work
+    sequences: int
+    """Sequences or images per block."""
 
 
-def _warm_up(context: Context, block: Callable[[int], Block]) -> _Warm:
-    """Run blocks until the steady state is seen or a third of the budget is gone."""
-    whole_s = context.settings.budget_s
-    budget_s = None if whole_s is None else whole_s / 3
-    rule = WarmupRule(budget_s=budget_s)
-    blocks: list[Block] = []
-    while (verdict := rule.verdict()) is None:
-        if blocks and budget_s is not None and blocks[-1].end_s >= budget_s:
-            return _Warm(blocks, 1, "unknown")  # the very first block is never steady
-        context.progress(f"warm-up {len(blocks) + 1}")
-        blocks.append(block(len(blocks)))
-        rule.add(blocks[-1].end_s - blocks[-1].start_s, blocks[-1].end_s)
-    return _Warm(blocks, verdict.start, verdict.steady)
+class Measuring:
+    """A timed workload on its way: blocks one at a time, warm-up first, until enough is known."""
+
+    def __init__(self, context: Context, timed: Timed) -> None:
+        self._context = context
+        self._timed = timed
+        self._origin = time.monotonic()
+        whole_s = context.settings.budget_s
+        self._warm_up_s = None if whole_s is None else whole_s / 3
+        self._warm_up = WarmupRule(budget_s=self._warm_up_s)
+        self._rule = self._new_rule(whole_s)
+        self._blocks: list[Block] = []
+        self._start = 0
+        self._steady: Literal["reached", "never_reached", "unknown"] | None = None
+
+    @property
+    def warm(self) -> bool:
+        """Return whether the warm-up is over."""
+        return self._steady is not None
+
+    @property
+    def done(self) -> bool:
+        """Return whether the precision is reached or the budget is used up."""
+        return self.warm and self._rule.verdict() is not None
+
+    def step(self) -> None:
+        """Measure one more block."""
+        index = len(self._blocks)
+        self._context.progress(f"{'block' if self.warm else 'warm-up'} {index + 1}")
+        block = timed_block(
+            self._context, self._timed.work, index, self._timed.sequences, self._origin
+        )
+        self._blocks.append(block)
+        if self.warm:
+            self._rule.add(block.end_s - block.start_s, block.end_s)
+        else:
+            self._warm_up.add(block.end_s - block.start_s, block.end_s)
+            self._look()
+
+    def align(self, partners: int) -> None:
+        """Count what was measured so far as warm-up, so that all partners start together.
+
+        Args:
+            partners: cells that take turns; the budget of all of them is spent in common.
+        """
+        self._start = len(self._blocks)
+        whole_s = self._context.settings.budget_s
+        spent_s = time.monotonic() - self._origin
+        self._rule = self._new_rule(None if whole_s is None else spent_s + partners * whole_s)
+
+    def findings(self) -> Findings:
+        """Return all blocks and why measuring ended."""
+        verdict = self._rule.verdict()
+        assert verdict is not None
+        return Findings(
+            warmup_blocks=self._blocks[: self._start],
+            blocks=self._blocks[self._start :],
+            stop=verdict.model_copy(update={"steady": self._steady}),
+        )
+
+    def with_energy(self) -> Findings:
+        """Measure to the end with the energy probes watching the steady blocks."""
+        while not self.warm:
+            self.step()
+        self._context.energy.start()
+        while not self.done:
+            self.step()
+        readings, missing = self._context.energy.stop(self._origin)
+        findings = self.findings()
+        workload = self._context.cell.workload
+        findings.energy = [with_units(r, findings.blocks, workload) for r in readings]
+        findings.energy_missing = missing
+        return findings
+
+    def _new_rule(self, budget_s: float | None) -> SequentialRule:
+        settings = self._context.settings
+        return SequentialRule(
+            settings.precision,
+            budget_s=budget_s,
+            min_blocks=settings.min_blocks,
+            max_blocks=settings.max_blocks,
+        )
+
+    def _look(self) -> None:
+        """Decide whether the steady state has begun; the very first block is never steady."""
+        verdict = self._warm_up.verdict()
+        if verdict is not None:
+            self._start, self._steady = verdict.start, verdict.steady
+        elif self._warm_up_s is not None and self._blocks[-1].end_s >= self._warm_up_s:
+            self._start, self._steady = 1, "unknown"
+        if self.warm:
+            for block in self._blocks[self._start :]:
+                self._rule.add(block.end_s - block.start_s, block.end_s)

@@ -11,28 +11,28 @@ from collections.abc import Callable, Sequence
 from effmark.adapter import Adapter, Generates, Generation
 from effmark.errors import AdapterError, UnsupportedError
 from effmark.spec import Decode, Prefill
-from effmark.workloads.blocks import Work, measure_blocks
-from effmark.workloads.context import Context, Findings
+from effmark.workloads.blocks import Timed, Work
+from effmark.workloads.context import Context
 from effmark.workloads.prompts import Prompts, prompts_for
 
 __all__ = ["decode", "prefill"]
 
 
-def decode(context: Context) -> Findings:
+def decode(context: Context) -> Timed:
     """Measure the continuation of prompts, token by token."""
     workload = context.cell.workload
     assert isinstance(workload, Decode)
     return _generate(context, workload.prompt_tokens, workload.new_tokens, workload.batch)
 
 
-def prefill(context: Context) -> Findings:
+def prefill(context: Context) -> Timed:
     """Measure reading prompts up to the first token."""
     workload = context.cell.workload
     assert isinstance(workload, Prefill)
     return _generate(context, workload.prompt_tokens, 1, workload.batch)
 
 
-def _generate(context: Context, prompt_tokens: int, new_tokens: int, batch: int) -> Findings:
+def _generate(context: Context, prompt_tokens: int, new_tokens: int, batch: int) -> Timed:
     adapter = _generator(context.adapter, context.cell.adapter)
     limit = context.facts.context_tokens
     if limit is not None and prompt_tokens + new_tokens > limit:
@@ -40,10 +40,8 @@ def _generate(context: Context, prompt_tokens: int, new_tokens: int, batch: int)
             f"{context.cell.workload.label}: {prompt_tokens} prompt and {new_tokens} new tokens "
             f"exceed the context of {limit} tokens of model {context.cell.model.name!r}"
         )
-    findings = Findings()
     work = _work(adapter, prompts_for(adapter, prompt_tokens), new_tokens, batch)
-    measure_blocks(context, work, batch, findings)
-    return findings
+    return Timed(work, batch)
 
 
 def _generator(adapter: Adapter, name: str) -> Generates:

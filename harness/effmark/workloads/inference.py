@@ -8,14 +8,14 @@ from effmark.adapter import Adapter, Infers
 from effmark.errors import AdapterError, UnsupportedError
 from effmark.record import Measured
 from effmark.spec import Infer
-from effmark.workloads.blocks import measure_blocks
+from effmark.workloads.blocks import Timed
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.labelled import labelled_images
 
 __all__ = ["infer", "labels"]
 
 
-def infer(context: Context) -> Findings:
+def infer(context: Context) -> Timed:
     """Measure batches of images; a block is one batch."""
     workload = context.cell.workload
     assert isinstance(workload, Infer)
@@ -34,9 +34,7 @@ def infer(context: Context) -> Findings:
         if len(outputs) != workload.batch:
             raise AdapterError(f"infer: {len(outputs)} outputs for {workload.batch} inputs")
 
-    findings = Findings()
-    measure_blocks(context, work, workload.batch, findings)
-    return findings
+    return Timed(work, workload.batch)
 
 
 def labels(context: Context) -> Findings:
