@@ -1,37 +1,92 @@
-"""`effmark leaderboard`: records to a table, a page or JSON."""
+"""`effmark leaderboard`: records to a page, a table, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
+from effmark.errors import SpecError
+from effmark.metrics import METRICS
+from effmark.registry import nearest
+from effmark.report.csv_file import csv_text
+from effmark.report.markdown import markdown
 from effmark.report.page import write_page
 from effmark.report.table import print_table
-from effmark.rows import ROWS_SCHEMA_VERSION, make_rows, row_json
+from effmark.rows import ROWS_SCHEMA_VERSION, Row, make_rows, row_json
 from effmark.store import Damage, read_records, results_folder
 
 __all__ = ["command"]
 
+_PLACES_SHOWN = 5
+
+
+def _json(rows: Sequence[Row], by: str | None) -> str:
+    document = {"schema_version": ROWS_SCHEMA_VERSION, "rows": [row_json(row) for row in rows]}
+    return json.dumps(document, allow_nan=False)
+
+
+_TEXTS: dict[str, Callable[[Sequence[Row], str | None], str]] = {
+    "json": _json,
+    "csv": lambda rows, by: csv_text(rows),
+    "md": markdown,
+}
+
 
 @click.command("leaderboard")
 @click.argument("results", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print rows and metrics as JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", *_TEXTS]),
+    default="table",
+    show_default=True,
+    help="What to print; a table also writes the page.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--html", metavar="FILE", help="Where the page goes [default: RESULTS/index.html].")
 @click.option("--suite", help="Only records of this suite.")
-def command(results: str | None, as_json: bool, html: str | None, suite: str | None) -> None:
+@click.option("--by", metavar="METRIC", help="Rank by this metric [default: TPOT or latency].")
+def command(
+    results: str | None,
+    form: str,
+    as_json: bool,
+    html: str | None,
+    suite: str | None,
+    by: str | None,
+) -> None:
     """Make a leaderboard of all records in RESULTS (a folder or a journal file)."""
+    if by is not None and by not in METRICS:
+        hint = nearest(by, list(METRICS)).replace("installed", "known")
+        raise SpecError(f"no metric {by!r}; {hint}")
     folder = results_folder(results)
+    rows, damage = _read(folder, suite)
+    form = "json" if as_json else form
+    if form in _TEXTS:
+        click.echo(_TEXTS[form](rows, by).rstrip("\n"))
+    elif rows:
+        print_table(rows, by=by)
+    if html or form == "table":
+        beside = (folder if folder.is_dir() else folder.parent) / "index.html"
+        page = write_page(rows, Path(html) if html else beside, damage.places)
+        click.echo(f"page: {page}", err=True)
+
+
+def _read(folder: Path, suite: str | None) -> tuple[list[Row], Damage]:
+    """Return the rows of a folder, and say what could not be read."""
     damage = Damage()
-    records = [r for r in read_records(folder, damage) if suite in (None, r.suite.name)]
-    rows = make_rows(records)
-    for place in damage.places:
+    records = list(read_records(folder, damage))
+    wanted = [record for record in records if suite in (None, record.suite.name)]
+    for place in damage.places[:_PLACES_SHOWN]:
         click.echo(f"effmark: unreadable line skipped: {place}", err=True)
-    if as_json:
-        document = {"schema_version": ROWS_SCHEMA_VERSION, "rows": [row_json(r) for r in rows]}
-        click.echo(json.dumps(document, allow_nan=False))
-        return
-    print_table(rows)
-    target = Path(html) if html else (folder if folder.is_dir() else folder.parent) / "index.html"
-    click.echo(f"page: {write_page(rows, target)}", err=True)
+    if len(damage.places) > _PLACES_SHOWN:
+        more = len(damage.places) - _PLACES_SHOWN
+        click.echo(f"effmark: {more} more unreadable lines skipped", err=True)
+    if not records:
+        click.echo(f"effmark: no records in {str(folder)!r}; run `effmark run` first", err=True)
+    elif not wanted:
+        present = ", ".join(sorted({record.suite.name for record in records}))
+        raise SpecError(f"no records of suite {suite!r} in {str(folder)!r}; there are: {present}")
+    return make_rows(wanted), damage

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from effmark.record import Missing
 from effmark.rows import Number
 from effmark.units import format_quantity
 
-__all__ = ["format_missing", "format_number"]
+__all__ = ["format_cell", "format_missing", "format_number"]
+
+_SAID_BY_HEADING = re.compile(r"/(token|image|request)$| (token/s|image/s|bit|bit/B|nat|1/J)$")
 
 
 def format_number(number: Number, *, interval: bool = True) -> str:
@@ -18,6 +22,12 @@ def format_number(number: Number, *, interval: bool = True) -> str:
         return text
     half = (number.high - number.low) / 2 / abs(number.value)
     return f"{text} ±{_percent(half)}"
+
+
+def format_cell(number: Number, *, interval: bool = True) -> str:
+    """Return a number for a column whose heading says what it is per: `12.3 mJ ±2 %`."""
+    value, plus, spread = format_number(number, interval=interval).partition(" ±")
+    return _SAID_BY_HEADING.sub("", value) + plus + spread
 
 
 def format_missing(missing: Missing) -> str:

@@ -15,7 +15,7 @@ from effmark.rows import Number, Row
 from effmark.samples import Samples, metric_samples
 from effmark.schema import content_hash
 
-__all__ = ["MARKS", "contenders", "exclusion", "family", "marks", "ranks_of"]
+__all__ = ["MARKS", "contender", "contenders", "exclusion", "family", "marks", "ranks_of"]
 
 Family = Literal["quality", "size", "energy", "cost", "joined"]
 
@@ -116,9 +116,22 @@ def _items_of(row: Row, samples: Samples) -> str:
 
 
 def ranks_of(rows: Sequence[Row], name: str) -> list[Rank | str]:
-    """Return the rank of each row by a metric, or the reason why it has none."""
+    """Return the rank of each row by a metric, or the reason why it has none.
+
+    Only rows of one workload compare; which rows belong together is the caller's choice.
+    """
     reasons = [exclusion(row, name) for row in rows]
     taking_part = [i for i, reason in enumerate(reasons) if not reason]
-    found = ranks([contenders(rows[i])[name] for i in taking_part], metric(name).direction)
+    found = ranks([contender(rows[i], name) for i in taking_part], metric(name).direction)
     places = dict(zip(taking_part, found, strict=True))
     return [places.get(i, reason) for i, reason in enumerate(reasons)]
+
+
+def contender(row: Row, name: str) -> Contender:
+    """Return a number that is there with what is known of its error."""
+    number = row.metrics[name]
+    assert isinstance(number, Number)
+    needs_samples = number.low is None or name in _ITEMS
+    return _contender(
+        row, number, name, metric_samples(row.record).get(name) if needs_samples else None
+    )

@@ -1,62 +1,150 @@
-"""The leaderboard in a terminal: one line per configuration and workload."""
+"""The leaderboard in a terminal: one line per configuration, cost beside quality.
+
+What does not fit goes in this order: intervals other than that of the ranked metric, then columns,
+the least wanted first. All that tie for the first place of a column are bold.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from effmark.metrics import metric
-from effmark.record import Missing
-from effmark.report.numbers import format_number
+from effmark.report.layout import MARK_SIGNS, BoardLayout, Line, layouts
+from effmark.report.names import plain
+from effmark.report.standing import MARKS, marks
 from effmark.rows import Row
 
 __all__ = ["print_table"]
 
-_COST = ("ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput",
-         "peak_memory_b", "energy_j_per_output_token", "energy_j_per_image", "model_size_b",
-         "effective_bits", "speedup")  # fmt: skip
-_QUALITY = ("bits_per_byte", "perplexity", "kl_divergence", "top1_agreement", "accuracy",
-            "information_capacity", "quality_retention", "effective_bits",
-            "model_size_b")  # fmt: skip
+_GAP = 2
+_FAILED_SHOWN = 12
+_LEGEND = """
+± half of the 95 % interval · ~ estimated, not measured · – no rank
+2–4: could hold places 2 to 4 · 1?: by value alone, its error is not known"""
+_HEADINGS = {
+    "output_token_throughput": "tok/s",
+    "peak_memory_b": "memory",
+    "effective_bits": "bits",
+    "information_capacity": "capacity",
+}
+"""Shorter than on the page, where there is room."""
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Print cost and quality of rows, one table each, and what is behind the marks."""
-    console = Console()
-    cost = [r for r in rows if r.record.cell.workload.kind in ("decode", "prefill", "infer")]
-    quality = [r for r in rows if r.record.cell.workload.kind in ("text", "tasks", "labels")]
-    for title, chosen, names in (("cost", cost, _COST), ("quality", quality, _QUALITY)):
-        if chosen:
-            console.print(_table(title, chosen, names))
-    console.print(
-        "± half of the 95 % interval · ~ estimated, not measured · – missing, the page says why",
-        style="dim",
-    )
+def print_table(rows: Sequence[Row], console: Console | None = None, by: str | None = None) -> None:
+    """Print the boards of rows, and what is behind the marks."""
+    console = console or Console()
+    for layout in layouts(rows, by):
+        if layout.lines:
+            console.print(_table(layout, console.width))
+        _print_failed(layout, console)
+    _print_legend(rows, console)
 
 
-def _table(title: str, rows: Sequence[Row], names: Sequence[str]) -> Table:
-    shown = [name for name in names if any(row.number(name) for row in rows)]
-    table = Table(title=title, title_justify="left")
-    for heading in ("model", "runtime", "precision", "workload"):
-        table.add_column(heading, no_wrap=True)
-    for name in shown:
-        table.add_column(metric(name).label, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*_identity(row), *(_value(row, name) for name in shown))
+def _table(layout: BoardLayout, width: int) -> Table:
+    columns, intervals = _fitting(layout, width)
+    table = Table(title=_title(layout), caption=_caption(layout), title_justify="left",
+                  caption_justify="left", box=None, padding=(0, _GAP, 0, 0),
+                  header_style="bold", row_styles=["", ""])  # fmt: skip
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("configuration", no_wrap=True, overflow="ellipsis")
+    leaders = {name: layout.leaders(name) for name in columns}
+    for name in columns:
+        style = "underline" if name == layout.by else ""
+        heading = Text(_heading(name), style=style)
+        table.add_column(heading, justify="right", no_wrap=True)
+    previous = None
+    for model, index, line in _by_model(layout):
+        if model != previous:
+            table.add_row("", Text(plain(model, 40), style="bold cyan"))
+            previous = model
+        table.add_row(line.rank, _name(line), *(
+            _value(line, name, name in intervals, index in leaders[name]) for name in columns
+        ))  # fmt: skip
     return table
 
 
-def _identity(row: Row) -> tuple[str, str, str, str]:
-    model, adapter, precision, options, _ = row.configuration
-    return model, f"{adapter} {options}".strip(), precision, row.record.cell.workload.label
+def _by_model(layout: BoardLayout) -> list[tuple[str, int, Line]]:
+    """Return the lines, those of a model together, models in the order of their best line."""
+    models = [line.configuration.row.record.cell.model.name for line in layout.lines]
+    order = list(dict.fromkeys(models))
+    lines = zip(models, range(len(models)), layout.lines, strict=True)
+    return sorted(lines, key=lambda entry: order.index(entry[0]))
 
 
-def _value(row: Row, name: str) -> str:
-    if row.record.outcome != "ok":
-        return row.record.outcome
-    found = row.metrics.get(name)
-    if found is None:
-        return ""
-    return "–" if isinstance(found, Missing) else format_number(found)
+def _heading(name: str) -> str:
+    return _HEADINGS.get(name, metric(name).label)
+
+
+def _name(line: Line) -> Text:
+    signs = "".join(MARK_SIGNS[mark] for mark in line.marks if mark in MARK_SIGNS)
+    text = Text(f"  {plain(line.name, 40)}")
+    return text.append(f" {signs}", style="yellow") if signs else text
+
+
+def _value(line: Line, name: str, interval: bool, leads: bool) -> Text:
+    shown = line.value(name, interval=interval)
+    value, plus, spread = shown.partition(" ±")
+    style = "dim" if shown == "missing" else "bold green" if leads else ""
+    return Text(value, style=style).append(f"{plus}{spread}", style="dim")
+
+
+def _fitting(layout: BoardLayout, width: int) -> tuple[list[str], set[str]]:
+    """Return the columns that fit, and those of them whose intervals fit, too."""
+    columns = list(layout.columns)
+    if _width(layout, columns, set(columns)) <= width:
+        return columns, set(columns)
+    while len(columns) > 1 and _width(layout, columns, {layout.by}) > width:
+        columns.remove(layout.least_wanted(columns))
+    return columns, {layout.by}
+
+
+def _width(layout: BoardLayout, columns: Sequence[str], intervals: set[str]) -> int:
+    names = max((cell_len(_name(line).plain) for line in layout.lines), default=0)
+    models = max((min(40, len(m)) for m, _, _ in _by_model(layout)), default=0)
+    ranks = max((len(line.rank) for line in layout.lines), default=1)
+    widths = [_column_width(layout, name, name in intervals) for name in columns]
+    return sum((ranks, max(names, models, 13), *widths)) + _GAP * (2 + len(columns))
+
+
+def _column_width(layout: BoardLayout, name: str, interval: bool) -> int:
+    values = (cell_len(line.value(name, interval=interval)) for line in layout.lines)
+    return max([len(_heading(name)), *values])
+
+
+def _title(layout: BoardLayout) -> Text:
+    board = layout.board
+    return Text(f"\n{plain(board.suite)} · {plain(board.machine)}", style="bold not italic")
+
+
+def _caption(layout: BoardLayout) -> Text:
+    parts = [f"ranked by {metric(layout.by).label}"]
+    parts += [f"cost: {layout.board.workload}"] if layout.board.workload else []
+    parts += [f"quality: {layout.quality}"] if layout.quality else []
+    return Text(plain(" · ".join(parts), 300), style="dim not italic")
+
+
+def _print_failed(layout: BoardLayout, console: Console) -> None:
+    for row in layout.failed[:_FAILED_SHOWN]:
+        cell, record = row.record.cell, row.record
+        where = plain(
+            f"{cell.model.name} · {cell.adapter} {cell.precision} · {cell.workload.label}"
+        )
+        text = Text.assemble((f"{record.outcome.replace('_', ' ')} ", "yellow"), where,
+                             (f"  {plain(record.detail)}", "dim"))  # fmt: skip
+        console.print(text, soft_wrap=False)
+    more = len(layout.failed) - _FAILED_SHOWN
+    if more > 0:
+        console.print(Text(f"… and {more} more cells without numbers", style="dim"))
+
+
+def _print_legend(rows: Sequence[Row], console: Console) -> None:
+    used = {mark for row in rows for mark in marks(row)}
+    console.print(Text(_LEGEND, style="dim"))
+    for mark, sign in MARK_SIGNS.items():
+        if mark in used:
+            console.print(Text(f"{sign} {mark}: {MARKS[mark]}", style="dim"))

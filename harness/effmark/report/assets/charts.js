@@ -44,15 +44,19 @@ function tickText(value, unit) {
   return formatQuantity(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 }
 
+function axisUnit(unit) {
+  return { "bit/B": "ratio", nat: "ratio", "J/token": "J", "J/image": "J", "J/request": "J" }[unit] || unit;
+}
+
 function axes(x, y, xMetric, yMetric, frame = FRAME) {
   const { width, height, left, right, top, bottom } = frame;
   return svg("g", { class: "axes" },
     ticks(x).map((t) => svg("g", {},
       svg("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "grid" }),
-      svg("text", { x: x(t), y: height - bottom + 14, "text-anchor": "middle" }, tickText(t, xMetric.unit)))),
+      svg("text", { x: x(t), y: height - bottom + 14, "text-anchor": "middle" }, tickText(t, axisUnit(xMetric.unit))))),
     ticks(y, 5).map((t) => svg("g", {},
       svg("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "grid" }),
-      svg("text", { x: left - 6, y: y(t) + 3.5, "text-anchor": "end" }, tickText(t, yMetric.unit.replace("bit/B", "ratio"))))),
+      svg("text", { x: left - 6, y: y(t) + 3.5, "text-anchor": "end" }, tickText(t, axisUnit(yMetric.unit))))),
     svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", class: "title" }, xMetric.title || `${xMetric.label} ${arrow(xMetric)}`),
     svg("text", { transform: `translate(11 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle", class: "title" }, yMetric.title || `${yMetric.label} ${arrow(yMetric)}`));
 }

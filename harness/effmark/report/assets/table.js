@@ -6,7 +6,8 @@ const USUAL_COLUMNS = [
   "accuracy", "information_capacity", "speedup", "accuracy_per_j",
 ];
 const LINES_SHOWN = 250;
-let linesShown = LINES_SHOWN;
+const LINES_SHOWN_NARROW = 20;
+let linesShown = innerWidth <= 700 ? LINES_SHOWN_NARROW : LINES_SHOWN;
 
 function allItems() {
   const scoped = scopedRows();
@@ -126,7 +127,7 @@ function valueCell(item, metric) {
   if (number) {
     const estimated = number.source === "model_estimate";
     return el("td", { ...attributes, tip: numberTip(number, metric) },
-      el("span", { class: estimated ? "value estimated" : "value" }, formatNumber(number, metric.unit)), " ",
+      el("span", { class: estimated ? "value estimated" : "value" }, cellText(number, metric)), " ",
       el("span", { class: "spread" }, formatSpread(number)));
   }
   const absent = row?.missing.get(metric.name);
@@ -136,6 +137,11 @@ function valueCell(item, metric) {
     return el("td", { ...attributes, tip: failed.detail || failed.outcome }, el("span", { class: "absent" }, failed.outcome.replaceAll("_", " ")));
   }
   return el("td", { ...attributes, class: `${attributes.class} blank` });
+}
+
+// The heading says what a number is per; the cell does not repeat it.
+function cellText(number, metric) {
+  return formatNumber(number, metric.unit).replace(/ (token\/s|image\/s|bit|bit\/B|nat|1\/J)$/, "").replace(/\/(token|image|request)$/, "");
 }
 
 function numberTip(number, metric) {

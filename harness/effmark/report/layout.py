@@ -1,0 +1,148 @@
+"""Which numbers a board shows, in which order, and which line holds which rank.
+
+The terminal table and the Markdown table are two renderings of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from effmark.metrics import METRICS, Direction, metric
+from effmark.ranking import Rank
+from effmark.record import Missing
+from effmark.report.configurations import Board, Configuration, boards
+from effmark.report.numbers import format_cell
+from effmark.report.standing import marks, ranks_of
+from effmark.rows import Row
+
+__all__ = ["MARK_SIGNS", "BoardLayout", "Line", "layouts"]
+
+_COLUMNS = (
+    "ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput",
+    "peak_memory_b", "energy_j_per_output_token", "energy_j_per_image", "effective_bits",
+    "bits_per_byte", "accuracy", "speedup", "kl_divergence", "information_capacity",
+)  # fmt: skip
+_KEPT_FIRST = (
+    "tpot_s", "latency_s", "bits_per_byte", "accuracy", "effective_bits", "speedup",
+    "energy_j_per_output_token", "energy_j_per_image", "output_token_throughput",
+    "image_throughput", "peak_memory_b", "ttft_s", "kl_divergence", "information_capacity",
+)  # fmt: skip
+"""What stays when there is little room."""
+_RANKED_BY = ("tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy")
+
+MARK_SIGNS = {"invalid": "✗", "suspect": "!", "emulated": "^", "random": "?", "dequantised": "≈"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One configuration of a board."""
+
+    configuration: Configuration
+    place: Rank | str
+    """The rank, or why there is none."""
+    marks: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return runtime, precision and options."""
+        _, adapter, precision, options, _ = self.configuration.row.configuration
+        return f"{adapter} {precision} {options}".strip()
+
+    @property
+    def rank(self) -> str:
+        """Return the rank for people: `1`, `2–4`, `–`."""
+        if isinstance(self.place, str):
+            return "–"
+        low, high = self.place.low, self.place.high
+        unsure = "" if self.place.certain else "?"
+        return (f"{low}" if low == high else f"{low}–{high}") + unsure
+
+    def value(self, name: str, *, interval: bool) -> str:
+        """Return a number for people; empty where nobody asked for it."""
+        found = self.configuration.metric(name)
+        if found is None:
+            return ""
+        return "missing" if isinstance(found, Missing) else format_cell(found, interval=interval)
+
+
+@dataclass(frozen=True)
+class BoardLayout:
+    """A board with its columns and its lines in order."""
+
+    board: Board
+    by: str
+    columns: tuple[str, ...]
+    """Names of metrics, in order of display."""
+    lines: tuple[Line, ...]
+    failed: tuple[Row, ...]
+    """Cells that gave no numbers."""
+
+    @property
+    def quality(self) -> str:
+        """Return the labels of the workloads that quality comes from."""
+        rows = [r for line in self.lines for r in line.configuration.quality]
+        return ", ".join(dict.fromkeys(r.record.cell.workload.label for r in rows))
+
+    def least_wanted(self, columns: Sequence[str]) -> str:
+        """Return the column to give up when there is no room for all."""
+        wanted = (self.by, *_KEPT_FIRST)
+        return max(columns, key=lambda name: wanted.index(name) if name in wanted else len(wanted))
+
+    def leaders(self, name: str) -> frozenset[int]:
+        """Return the indices of the lines that hold the first place by a metric, ties included."""
+        if METRICS[name].direction == "none":
+            return frozenset()
+        places = _places([line.configuration for line in self.lines], name)
+        first = [i for i, place in enumerate(places) if isinstance(place, Rank) and place.low == 1]
+        return frozenset(first) if 0 < len(first) < len(self.lines) else frozenset()
+
+
+def layouts(rows: Sequence[Row], by: str | None = None) -> list[BoardLayout]:
+    """Return all boards of rows, each ranked by a metric or by the first usual one it has."""
+    return [_layout(board, by) for board in boards(rows)]
+
+
+def _layout(board: Board, by: str | None) -> BoardLayout:
+    shown = [c for c in board.configurations if any(r.record.outcome == "ok" for r in c.rows)]
+    present = {name for c in shown for name in METRICS if _has(c, name)}
+    ranked_by = by or next((name for name in _RANKED_BY if name in present), "tpot_s")
+    columns = [name for name in _COLUMNS if name in present]
+    if ranked_by in present and ranked_by not in columns:
+        columns.insert(0, ranked_by)
+    lines = [
+        Line(c, place, tuple(dict.fromkeys(m for r in c.rows for m in marks(r))))
+        for c, place in zip(shown, _places(shown, ranked_by), strict=True)
+    ]
+    failed = [r for c in board.configurations for r in c.rows if r.record.outcome != "ok"]
+    ordered = sorted(lines, key=lambda line: _order(line, ranked_by))
+    return BoardLayout(board, ranked_by, tuple(columns), tuple(ordered), tuple(failed))
+
+
+def _has(configuration: Configuration, name: str) -> bool:
+    found = configuration.metric(name)
+    return found is not None and not isinstance(found, Missing)
+
+
+def _places(configurations: Sequence[Configuration], name: str) -> list[Rank | str]:
+    """Return the place of each configuration; numbers of different workloads never compare."""
+    sources = [c.source_of(name) for c in configurations]
+    labels = [s.record.cell.workload.label if s is not None else "" for s in sources]
+    found: list[Rank | str] = ["not measured"] * len(sources)
+    for label in dict.fromkeys(labels):
+        members = [i for i, s in enumerate(sources) if s is not None and labels[i] == label]
+        rows = [row for i in members if (row := sources[i]) is not None]
+        for i, place in zip(members, ranks_of(rows, name), strict=True):
+            found[i] = place
+    return found
+
+
+def _order(line: Line, by: str) -> tuple[bool, float, str]:
+    found = line.configuration.metric(by)
+    sign = {"lower": 1.0, "higher": -1.0, "none": 1.0}[_direction(by)]
+    value = sign * found.value if found is not None and not isinstance(found, Missing) else 0.0
+    return isinstance(line.place, str), value, line.name
+
+
+def _direction(name: str) -> Direction:
+    return metric(name).direction
