@@ -95,9 +95,15 @@ def _config(source: Source, *, tied: bool, vocabulary: int) -> dict[str, Any]:
     config.setdefault("num_key_value_heads", config["num_attention_heads"])
     default_dim = config["hidden_size"] // config["num_attention_heads"]
     config["head_dim"] = header.get(f"{prefix}.attention.key_length", default_dim)
+    special = {
+        f"{name}_token_id": header[f"tokenizer.ggml.{name}_token_id"]
+        for name in ("bos", "eos")
+        if f"tokenizer.ggml.{name}_token_id" in header
+    }
     return {
         "model_type": prefix,
         **config,
+        **special,
         "vocab_size": vocabulary,
         "tie_word_embeddings": tied,
     }

@@ -29,7 +29,7 @@ from effmark_adapters.artefacts.gguf_types import (
 
 __all__ = ["AS_IS", "CONVERTER_VERSION", "GgufFile", "Quantise", "gguf_file", "write_gguf"]
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Rises whenever the same source would become another file."""
 AS_IS = "as_is"
 """The precision that asks for the given file, whatever its types."""
