@@ -18,6 +18,7 @@ from effmark.schema import Frozen
 from effmark.spec import Cell, Precision
 
 __all__ = [
+    "FINAL",
     "SCHEMA_VERSION",
     "Advice",
     "Block",
@@ -52,6 +53,9 @@ Reason = Literal[
 
 Outcome = Literal["ok", "oom", "crash", "timeout", "unsupported", "failed_setup", "skipped"]
 """How a cell ended; every one of them is a result."""
+
+FINAL: frozenset[Outcome] = frozenset({"ok", "oom", "unsupported", "skipped"})
+"""Outcomes that a resumed run keeps; the others are tried again."""
 
 Validity = Literal["valid", "suspect", "invalid"]
 

@@ -18,14 +18,12 @@ from effmark.executors.local import WorkerFailed
 from effmark.executors.station import Observer, Orders, Station
 from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
-from effmark.record import Outcome, Record
+from effmark.record import FINAL, Record
 from effmark.spec import Cell
 from effmark.store import Journal
 
-__all__ = ["FINAL", "Session"]
+__all__ = ["Session"]
 
-FINAL: frozenset[Outcome] = frozenset({"ok", "oom", "unsupported", "skipped"})
-"""Outcomes that a resumed run keeps; the others are tried again."""
 _MEMORY_SHARE = 0.9
 """Of the memory that is available when a run starts, what one worker may use."""
 
@@ -85,7 +83,19 @@ class Session:
                 station = station if failure.alive else None
         if station is not None:
             station.close()
+        self._look_at_machine([cell for process in ready for cell in process.cells])
         return ready
+
+    def _look_at_machine(self, cells: Sequence[Cell]) -> None:
+        """Measure what the machine reaches at best, where a real model is to be compared."""
+        real = [cell for cell in cells if cell.model.kind != "synthetic"]
+        if not real:
+            return
+        peaks = machine_peaks(self._orders.cache, real[0].threads, real[0].device)
+        if isinstance(peaks, Missing):
+            self._orders.unknown["peak_flop_per_s"] = peaks.detail
+        else:
+            self._orders.state.update(peaks)
 
     def _open(self, process: ProcessPlan, cells: Sequence[Cell]) -> Station | None:
         """Return a loaded worker; where there is none, its cells have got their records."""

@@ -40,6 +40,9 @@ class Orders:
         self.memory_b = memory_b
         self.command = command
         self.run_id = uuid.uuid4().hex
+        self.state: dict[str, str | int | float | bool] = {}
+        """What the run knows of the machine and workers shall put into their records."""
+        self.unknown: dict[str, str] = {}
 
     @property
     def limits(self) -> Limits:
@@ -143,4 +146,6 @@ class Station:
             "request": request.model_dump(mode="json"),
             "process_id": uuid.uuid4().hex,
             "variables": self._worker.variables,
+            "state": self._orders.state,
+            "unknown": self._orders.unknown,
         }

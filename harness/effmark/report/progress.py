@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from effmark.executors.session import FINAL
 from effmark.plan import Plan, ProcessPlan
-from effmark.record import Record
+from effmark.record import FINAL, Record
 from effmark.report.numbers import format_number
 from effmark.rows import make_rows
 from effmark.spec import Cell
