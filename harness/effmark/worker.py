@@ -160,7 +160,9 @@ def _load(message: dict[str, Any]) -> _Loaded:
         kv = _scalar("kv_bytes_per_token", "B", facts.kv_bytes_per_token, "analytic")
         measurements = (*measurements, kv)
     energy = open_energy_meter(request.device)
-    environment = capture_environment(message["variables"])
+    environment = capture_environment(message["variables"]).model_copy(
+        update={"state": message["state"], "unknown": message["unknown"]}
+    )
     process_id = message["process_id"]
     return _Loaded(adapter, facts, request, measurements, energy, environment, process_id)
 

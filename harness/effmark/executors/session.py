@@ -18,7 +18,8 @@ from effmark.executors.local import WorkerFailed
 from effmark.executors.station import Observer, Orders, Station
 from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
-from effmark.record import FINAL, Record
+from effmark.probes.peaks import machine_peaks
+from effmark.record import FINAL, Missing, Record
 from effmark.spec import Cell
 from effmark.store import Journal
 
