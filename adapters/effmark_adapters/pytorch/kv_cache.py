@@ -1,8 +1,10 @@
-"""A KV cache with room for what will come.
+"""The KV cache of a request: grown while it is small, with room for everything when it is large.
 
-The cache of transformers is copied whole at every step, since it grows by concatenation. Here
-the room is taken once; a step writes its own row, and attention reads a view of what is filled,
-so nothing is computed for the room that is still empty (a static cache pays for all of it).
+The cache of transformers grows by concatenation: one cheap call, but a copy of all there is at
+every step. With room taken once a step writes its own row, and attention reads a view of what is
+filled, so nothing is computed for what is still empty (a static cache pays for all of it). That
+takes three calls, so it only pays above some size. Measured per layer and step for keys or
+values: 1.5 us against 3.6 us at 25 kB, equal at 200 kB, and the copy grows with the length.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-__all__ = ["RoomyLayer", "roomy_cache"]
+__all__ = ["ROOMY_B", "RoomyLayer", "make_cache"]
+
+ROOMY_B = 200_000
+"""Keys of one layer from which on room pays (see above)."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
@@ -53,11 +58,27 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no typ
         return self.filled_tokens
 
 
-def roomy_cache(config: Any, room_tokens: int) -> DynamicCache:
-    """Return an empty cache of a model; layers with a sliding window keep their own kind."""
+def make_cache(config: Any, batch: int, room_tokens: int, value_b: int) -> DynamicCache:
+    """Return an empty cache for a request.
+
+    Args:
+        config: Configuration of the model; layers with a sliding window keep their own kind.
+        batch: Sequences.
+        room_tokens: Longest prompt and what will be generated.
+        value_b: Bytes of one number.
+    """
     cache = DynamicCache(config=config)
-    layers = cache.layers or [DynamicLayer() for _ in range(config.num_hidden_layers)]
-    cache.layers = [
-        RoomyLayer(room_tokens) if type(layer) is DynamicLayer else layer for layer in layers
-    ]
+    if batch * room_tokens * value_b * _width(config) >= ROOMY_B:
+        cache.layers = [
+            RoomyLayer(room_tokens) if type(layer) is DynamicLayer else layer
+            for layer in cache.layers
+        ]
     return cache
+
+
+def _width(config: Any) -> int:
+    """Return how many numbers the keys of a token are, in one layer."""
+    text = config.get_text_config(decoder=True)
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(heads * width)

@@ -11,7 +11,7 @@ from transformers.cache_utils import StaticCache
 
 from effmark.adapter import Array, Generation, OnStep
 from effmark_adapters.pytorch.decoding import Forward, Prompts, decode_batch, make_chooser
-from effmark_adapters.pytorch.kv_cache import roomy_cache
+from effmark_adapters.pytorch.kv_cache import make_cache
 from effmark_adapters.pytorch.scoring import Pair, score_pairs
 
 __all__ = ["LanguageModel"]
@@ -33,7 +33,7 @@ class LanguageModel:
         longest = max(map(len, generation.prompts))
         room_tokens = self._room_tokens if self._step else longest + generation.new_tokens
         prompts = Prompts(generation.prompts, room_tokens, self._device)
-        forward = self._compiled(prompts) if self._step else self._eager(room_tokens)
+        forward = self._compiled(prompts) if self._step else self._eager(prompts, room_tokens)
         choose = make_chooser(generation.sampling, self._device)
         decode_batch(forward, prompts, generation, on_step, choose)
 
@@ -52,8 +52,9 @@ class LanguageModel:
             self.generate(warm, lambda _: False)
         return time.perf_counter() - started_s
 
-    def _eager(self, room_tokens: int) -> Forward:
-        model, cache = self.model, roomy_cache(self.model.config, room_tokens)
+    def _eager(self, prompts: Prompts, room_tokens: int) -> Forward:
+        model, batch = self.model, prompts.ids.shape[0]
+        cache = make_cache(model.config, batch, room_tokens, model.dtype.itemsize)
 
         def forward(
             ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor | None
