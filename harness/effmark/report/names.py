@@ -6,7 +6,8 @@ import unicodedata
 
 __all__ = ["formula_free", "markdown_text", "plain"]
 
-_MARKDOWN = "\\`*_{}[]<>#|~!&"
+_ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_MARKDOWN = "\\`*_{}[]#|~!"
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -19,7 +20,8 @@ def plain(text: str, most: int = 200) -> str:
 
 def markdown_text(text: str) -> str:
     """Return text in which every character that Markdown or HTML knows is only itself."""
-    return "".join(f"&#{ord(c)};" if c in _MARKDOWN else c for c in plain(text))
+    kept = (_ENTITIES.get(c, c) for c in plain(text))
+    return "".join(f"\\{c}" if c in _MARKDOWN else c for c in kept)
 
 
 def formula_free(text: str) -> str:

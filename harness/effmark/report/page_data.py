@@ -22,7 +22,7 @@ from effmark.record import Missing
 from effmark.report.configurations import PROCESS_METRICS, machine_of, suite_of
 from effmark.report.page_cell import cell_detail, short
 from effmark.report.standing import MARKS, contenders, family, marks
-from effmark.rows import Number, Row, known_metrics
+from effmark.rows import Number, Row
 
 __all__ = ["PAGE_BYTES", "page_data", "page_facts"]
 
@@ -60,12 +60,12 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
     shown_rows = [packed[i] for i in shown]
     spent = _size(shown_rows) + _size(texts.values) + _size(places.values)
     without = _add_details([(rows[i], packed[i]) for i in shown], PAGE_BYTES - spent)
-    names = known_metrics(rows)
+    told = {name for row in rows for name in row.metrics}
     return {
         "title": _title(rows),
         "version": _version(),
         "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-        "metrics": [_metric(name) for name in names],
+        "metrics": [_metric(name) for name in METRICS if name in told],
         "marks": MARKS,
         "texts": texts.values,
         "environments": places.values,

@@ -5,7 +5,7 @@ A row that is left out stays on the page with its mark; nothing disappears and n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from effmark.metrics import metric
@@ -87,22 +87,44 @@ def exclusion(row: Row, name: str) -> str:
 
 def contenders(row: Row) -> dict[str, Contender]:
     """Return every number of a row with what is known of its error."""
-    samples = metric_samples(row.record)
+    samples = _LazySamples(row)
     return {
-        name: _contender(row, number, name, samples.get(name))
+        name: _contender(row, number, name, samples)
         for name, number in row.metrics.items()
         if isinstance(number, Number)
     }
 
 
-def _contender(row: Row, number: Number, name: str, samples: Samples | Missing | None) -> Contender:
-    known = samples if isinstance(samples, Samples) else None
-    exact = number.source in _COUNTED or number.method == "exact"
-    error = sampling_error(number.low, number.high, known, exact=exact)
-    if name in _ITEMS and known is not None and len(row.records) == 1:
+def contender(row: Row, name: str) -> Contender:
+    """Return a number that is there with what is known of its error."""
+    number = row.metrics[name]
+    assert isinstance(number, Number)
+    return _contender(row, number, name, _LazySamples(row))
+
+
+class _LazySamples:
+    """The raw samples of a row, read only when a number needs them: most have their interval."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._found: Mapping[str, Samples | Missing] | None = None
+
+    def of(self, name: str) -> Samples | None:
+        if self._found is None:
+            self._found = metric_samples(self._row.record)
+        found = self._found.get(name)
+        return found if isinstance(found, Samples) else None
+
+
+def _contender(row: Row, number: Number, name: str, samples: _LazySamples) -> Contender:
+    if name in _ITEMS and len(row.records) == 1 and (known := samples.of(name)) is not None:
+        error = sampling_error(number.low, number.high, known)
         items = _items_of(row, known)
         return Contender(number.value, error, tuple(paired_draws(known, items)), items)
-    return Contender(number.value, error)
+    exact = number.source in _COUNTED or number.method == "exact"
+    told = number.low is not None or exact or number.n < 2
+    known = None if told else samples.of(name)
+    return Contender(number.value, sampling_error(number.low, number.high, known, exact=exact))
 
 
 def _items_of(row: Row, samples: Samples) -> str:
@@ -125,13 +147,3 @@ def ranks_of(rows: Sequence[Row], name: str) -> list[Rank | str]:
     found = ranks([contender(rows[i], name) for i in taking_part], metric(name).direction)
     places = dict(zip(taking_part, found, strict=True))
     return [places.get(i, reason) for i, reason in enumerate(reasons)]
-
-
-def contender(row: Row, name: str) -> Contender:
-    """Return a number that is there with what is known of its error."""
-    number = row.metrics[name]
-    assert isinstance(number, Number)
-    needs_samples = number.low is None or name in _ITEMS
-    return _contender(
-        row, number, name, metric_samples(row.record).get(name) if needs_samples else None
-    )

@@ -21,6 +21,7 @@ from effmark.record import (
     StopVerdict,
     SuiteRef,
 )
+from effmark.rows import Row, make_rows
 from effmark.spec import Cell, Decode, Infer, Labels, ModelRef, Prefill, Tasks, Text, Workload
 
 SUITE = SuiteRef(name="llm-int4", version=1, sha256="5" * 64, profile="default")
@@ -69,7 +70,9 @@ def machine(host: str = "bench-1", cpu: str = "AMD EPYC 7763", **state: Any) -> 
     )
 
 
-PEAKS = {"peak_bandwidth_b_per_s": 2.1e10, "peak_flop_per_s": 1.4e11}
+COST_AND_QUALITY = (WORKLOADS[0], WORKLOADS[3], WORKLOADS[4])
+
+PEAKS: dict[str, Any] = {"peak_bandwidth_b_per_s": 2.1e10, "peak_flop_per_s": 1.4e11}
 
 
 def facts(precision: str, parameters: int = 4_200_000, **changes: Any) -> ModelFacts:
@@ -127,7 +130,7 @@ def energy(blocks: Sequence[Block], watts: float, source: str) -> tuple[EnergyRe
         readings.append(
             EnergyReading(
                 joules=watts * (end - start) * (1 + 0.01 * (group % 3)),
-                source=source,  # type: ignore[arg-type]
+                source=source,
                 scope="package",
                 probe="rapl" if source == "hw_counter" else "codecarbon",
                 device_id="cpu:0",
@@ -277,12 +280,12 @@ def demo() -> list[Record]:
         ("effmark-1m", 1_100_000, 2.2),
     ):
         for adapter, precision in combinations:
-            for workload in WORKLOADS:
+            for workload in WORKLOADS if model == "effmark-4m" else COST_AND_QUALITY:
                 found.append(
                     record(model, adapter, precision, workload, parameters=parameters, skill=skill,
                            step_s=0.004 * (parameters / 4.2e6) ** 0.7)
                 )  # fmt: skip
-    place = {"model": "effmark-4m", "adapter": "openvino", "precision": "bf16"}
+    place: dict[str, Any] = {"model": "effmark-4m", "adapter": "openvino", "precision": "bf16"}
     found.append(failed("unsupported", "openvino has no bf16 on this CPU", **place))
     place = {"model": "effmark-1m", "adapter": "llama-cpp", "precision": "q8_0"}
     found.append(
@@ -320,19 +323,24 @@ def demo() -> list[Record]:
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
     return record
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_failed() -> Callable[..., Record]:
     return failed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def demo_records() -> list[Record]:
     return demo()
+
+
+@pytest.fixture(scope="session")
+def demo_rows(demo_records: list[Record]) -> list[Row]:
+    return make_rows(demo_records)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ function section(title, ...children) {
 function numbersTable(row) {
   const told = packed.metrics.filter((m) => row.numbers.has(m.name));
   if (!told.length) return null;
-  return section("Numbers", el("div", { class: "scroll" }, el("table", { class: "plain" },
+  return section("Numbers", el("div", { class: "scroll" }, el("table", { class: "plain numbers" },
     el("thead", {}, el("tr", {}, ["metric", "value", "95 % interval", "samples", "source"].map((h) => el("th", { scope: "col" }, h)))),
     el("tbody", {}, told.map((m) => numberLine(m, row.numbers.get(m.name)))))));
 }

@@ -41,6 +41,7 @@ function ticks(scale, most = 6) {
 }
 
 function tickText(value, unit) {
+  if (value === 0) return "0";
   return formatQuantity(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 }
 
@@ -97,7 +98,7 @@ function renderPareto({ items, places }) {
   const qualities = packed.metrics.filter((m) => m.family === "quality" && items.some((i) => numberOf(i, m.name)));
   byId("pareto-choice").replaceChildren(choice("y", "Quality", qualities.map((m) => [m.name, `${m.label} ${arrow(m)}`]), true));
   byId("charts").replaceChildren(...charts);
-  byId("legend").replaceChildren(...legend(items));
+  byId("legend").replaceChildren(...legend(items.filter((i) => numberOf(i, y.name))));
 }
 
 function legend(items) {

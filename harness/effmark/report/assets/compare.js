@@ -23,7 +23,7 @@ function pairTable(a, b) {
   const shared = packed.metrics.filter((m) => numberOf(a, m.name) && numberOf(b, m.name));
   const lines = shared.map((m) => pairLine(m, a, b));
   const head = ["metric", `A: ${label(a)}`, `B: ${label(b)}`, "B / A", "verdict"];
-  return el("div", { class: "scroll" }, el("table", { class: "plain" },
+  return el("div", { class: "scroll" }, el("table", { class: "plain numbers" },
     el("caption", {}, "Each line at 95 % confidence on its own. Unpaired numbers are treated as independent."),
     el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, lines)));
 }
@@ -47,7 +47,7 @@ function ratioOf(x, y) {
   if (!x.value || !Number.isFinite(x.value + y.value)) return "–";
   const ratio = y.value / x.value;
   const relative = relativeError(x, y);
-  if (relative === null) return `${digits(ratio)} ×`;
+  if (!relative) return `${digits(ratio)} ×`;
   const half = Z * Math.abs(ratio) * relative;
   return `${digits(ratio)} × (${digits(ratio - half)} – ${digits(ratio + half)})`;
 }

@@ -173,7 +173,7 @@ function switches() {
   return [
     shown.length > 0 && el("span", { class: "quiet" }, "also rank"),
     ...shown.map((mark) => toggle(mark, state.admit.includes(mark), admit(mark), packed.marks[mark])),
-    present.has("suspect") && toggle("not the suspect", state.strict, (e) => update({ strict: e.target.checked }), packed.marks.suspect),
+    present.has("suspect") && toggle("leave out suspect", state.strict, (e) => update({ strict: e.target.checked }), packed.marks.suspect),
     toggle("hide unranked", state.hide, (e) => update({ hide: e.target.checked }), "hide lines that have no rank by this metric"),
   ].filter(Boolean);
 }

@@ -34,6 +34,7 @@ function renderRankNote({ items, places }) {
 function renderNotes() {
   const notes = honestNotes();
   byId("notes").hidden = notes.length === 0;
+  byId("notes").firstElementChild.open = innerWidth > 700 || notes.length < 3;
   byId("notes-list").replaceChildren(...notes.map((n) => el("li", {}, n)));
 }
 

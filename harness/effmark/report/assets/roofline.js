@@ -1,6 +1,6 @@
 // The roofline: what the machine could do, from peaks measured on it, and what the cells do.
 
-const ROOF = { width: 640, height: 320, left: 64, right: 16, top: 12, bottom: 42 };
+const ROOF = { width: 640, height: 320, left: 84, right: 16, top: 12, bottom: 42 };
 const INTENSITY = { label: "arithmetic intensity", unit: "ratio", direction: "none", title: "FLOPs per byte that must be read" };
 const SPEED = { label: "speed", unit: "FLOP", direction: "higher", title: "FLOP per second" };
 

@@ -2,8 +2,8 @@
 
 const USUAL_COLUMNS = [
   "ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput", "peak_memory_b",
-  "energy_j_per_output_token", "energy_j_per_image", "effective_bits", "bits_per_byte", "kl_divergence",
-  "accuracy", "information_capacity", "speedup", "accuracy_per_j",
+  "energy_j_per_output_token", "energy_j_per_image", "effective_bits", "bits_per_byte", "accuracy", "speedup",
+  "kl_divergence", "information_capacity", "accuracy_per_j",
 ];
 const LINES_SHOWN = 250;
 const LINES_SHOWN_NARROW = 20;
@@ -18,7 +18,9 @@ function standings() {
   const items = allItems();
   const within = items.filter((item) => !limitBroken(item));
   const places = rankItems(within, state.by);
-  for (const item of items) if (!places.has(item)) places.set(item, { reason: "over the limit", detail: limitBroken(item) });
+  for (const item of items) {
+    if (!places.has(item)) places.set(item, { reason: exclusion(item, state.by) || "over the limit", detail: limitBroken(item) });
+  }
   return { items: sorted(items, places), places };
 }
 
@@ -37,8 +39,8 @@ function sorted(items, places) {
 function columns(items) {
   const present = packed.metrics.filter((m) => items.some((i) => numberOf(i, m.name))).map((m) => m.name);
   const wanted = state.columns.length ? state.columns : USUAL_COLUMNS;
-  const chosen = packed.metrics.map((m) => m.name).filter((m) => present.includes(m) && (wanted.includes(m) || m === state.by));
-  return chosen.map((name) => METRICS.get(name));
+  const ordered = distinct([...USUAL_COLUMNS, ...packed.metrics.map((m) => m.name)]);
+  return ordered.filter((m) => present.includes(m) && (wanted.includes(m) || m === state.by)).map((m) => METRICS.get(m));
 }
 
 function renderTable({ items, places }) {

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effmark.errors import StoreError
+from effmark.record import Record
+from effmark.report.page import render_page, write_page
+from effmark.report.page_data import page_data
+from effmark.rows import Row, make_rows
+
+HOSTILE = "</script><img src=x onerror=alert(1)>\u2028../../etc/passwd"
+
+
+def data_of(page: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_holds_every_row_and_loads_nothing(demo_rows: list[Row]) -> None:
+    page = render_page(demo_rows)
+    assert len(data_of(page)["rows"]) == len(demo_rows)
+    assert "http" not in re.sub(r"http://www\.w3\.org/2000/svg|http-equiv", "", page)
+
+
+def test_only_the_script_and_style_of_the_page_may_run(demo_rows: list[Row]) -> None:
+    page = render_page(demo_rows[:2])
+    for tag in ("style", "script"):
+        text = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in page
+
+
+def test_no_script_of_the_page_makes_markup_from_text() -> None:
+    page = render_page([])
+    for door in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert door not in page
+
+
+def test_a_hostile_name_cannot_leave_the_data(make_record: Callable[..., Record]) -> None:
+    page = render_page(make_rows([make_record(HOSTILE, blocks=8)]))
+    assert "<img" not in page
+    assert HOSTILE in data_of(page)["texts"]
+
+
+def test_a_hostile_suite_name_is_escaped_in_the_heading(
+    make_record: Callable[..., Record],
+) -> None:
+    made = make_record(blocks=8)
+    suite = made.suite.model_copy(update={"name": "<b>x"})
+    page = render_page(make_rows([made.model_copy(update={"suite": suite})]))
+    assert "<b>x" not in page and "&lt;b&gt;x" in page
+
+
+def test_curves_have_at_most_sixty_points(make_record: Callable[..., Record]) -> None:
+    (row,) = page_data(make_rows([make_record(blocks=300)]))["rows"]
+    assert len(row["cell"]["series"]["values"]) <= 61
+    assert row["cell"]["series"]["per_point"] > 1
+    assert len(row["cell"]["tokens"]["mid"]) <= 60
+
+
+def test_a_missing_number_is_written_with_its_reason_never_as_zero(
+    demo_rows: list[Row],
+) -> None:
+    for row in page_data(demo_rows)["rows"]:
+        assert not set(row["numbers"]) & set(row["missing"])
+        assert all(number[0] is not None for number in row["numbers"].values())
+
+
+def test_an_early_failure_stands_with_the_machine_of_its_run(
+    make_record: Callable[..., Record], make_failed: Callable[..., Record]
+) -> None:
+    early = make_failed("failed_setup", "no module").model_copy(update={"environment": None})
+    early = early.model_copy(update={"cell": early.cell.model_copy(update={"adapter": "openvino"})})
+    data = page_data(make_rows([make_record(blocks=8), early]))
+    assert len({row["machine"] for row in data["rows"]}) == 1
+
+
+def test_many_cells_stay_below_three_megabytes_and_the_page_says_what_is_left_out(
+    demo_rows: list[Row],
+) -> None:
+    data = page_data([demo_rows[i % len(demo_rows)] for i in range(4000)])
+    assert len(json.dumps(data, ensure_ascii=False).encode()) < 2_900_000
+    assert data["left_out"]["rows"] > 0 and data["left_out"]["details"] > 0
+
+
+def test_the_best_rows_stay_on_a_crowded_page(demo_rows: list[Row]) -> None:
+    data = page_data([demo_rows[i % len(demo_rows)] for i in range(4000)])
+    best = min(n.value for row in demo_rows if (n := row.number("tpot_s")))
+    shown = [row["numbers"]["tpot_s"][0] for row in data["rows"] if "tpot_s" in row["numbers"]]
+    assert min(shown) == pytest.approx(best, rel=1e-6)
+
+
+def test_unreadable_lines_are_counted() -> None:
+    data = page_data([], [f"file:{i}: torn" for i in range(50)])
+    assert data["damage"]["count"] == 50 and len(data["damage"]["places"]) == 20
+
+
+def test_the_page_appears_in_one_step_and_leaves_no_other_file(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "index.html"
+    assert write_page([], target) == target
+    assert [p.name for p in target.parent.iterdir()] == ["index.html"]
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_page([], tmp_path / "file" / "index.html")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from effmark.record import Record
+from effmark.report.table import print_table
+from effmark.rows import Row, make_rows
+
+
+def shown(rows: list[Row], width: int = 120, by: str | None = None) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    print_table(rows, console, by)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_no_line_is_wider_than_the_terminal(demo_rows: list[Row], width: int) -> None:
+    assert max(len(line.rstrip()) for line in shown(demo_rows, width).splitlines()) <= width
+
+
+def test_a_wide_terminal_shows_more_columns(demo_rows: list[Row]) -> None:
+    assert "TTFT" not in shown(demo_rows, 80)
+    assert "TTFT" in shown(demo_rows, 160)
+
+
+def test_cost_and_quality_of_a_configuration_stand_on_one_line(demo_rows: list[Row]) -> None:
+    line = next(line for line in shown(demo_rows).splitlines() if "openvino int4" in line)
+    assert "±" in line and "4.60" in line
+
+
+def test_what_may_not_rank_has_no_rank_but_stays(demo_rows: list[Row]) -> None:
+    text = shown(demo_rows)
+    line = next(line for line in text.splitlines() if "torch broken" in line)
+    assert line.split()[0] == "–"
+    assert "✗ invalid" in text
+
+
+def test_estimates_are_marked_and_not_ranked(demo_rows: list[Row]) -> None:
+    text = shown(demo_rows, 140, "energy_j_per_output_token")
+    lines = [line for line in text.splitlines() if "~" in line and "torch" in line]
+    assert lines and all(line.split()[0] == "–" for line in lines)
+
+
+def test_cells_without_numbers_are_listed_with_their_reason(demo_rows: list[Row]) -> None:
+    assert "unsupported effmark-4m · openvino bf16" in shown(demo_rows)
+
+
+def test_hostile_names_print_as_text(make_record: Callable[..., Record]) -> None:
+    rows = make_rows([make_record("[bold]x[/bold]\x1b[31m", blocks=8)])
+    text = shown(rows)
+    assert "[bold]x[/bold]�[31m" in text and "\x1b" not in text
+
+
+def test_machines_have_a_table_each(
+    make_record: Callable[..., Record], other_machine: object
+) -> None:
+    far = make_record(adapter="openvino", environment=other_machine, blocks=8)
+    text = shown(make_rows([make_record(blocks=8), far]))
+    assert text.count("ranked by TPOT") == 2
+
+
+def test_no_rows_print_no_table() -> None:
+    assert "configuration" not in shown([])
