@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from effmark.stats.dependence import batch_means, serial_inflation
+from effmark.stats.dependence import FEWEST, batch_means, serial_inflation
 from effmark.stats.distributions import normal_cdf
 from effmark.stats.estimate import check_samples
 from effmark.stats.quantiles import quantile
@@ -35,9 +35,11 @@ TREND_P = 0.001
 """Two-sided p of Mann and Kendall below which a trend is beyond chance; strict, since a verdict
 "never reached" makes a result suspect."""
 TOLERATED_DRIFT = 0.01
-"""A trend that moves the time by less than 1 % over what remains does not matter."""
+"""A trend or a phase that moves the time by less than 1 % does not matter."""
 LOOK_FACTOR = 1.5
 """The online rule looks at 6, 9, 14, 21 … blocks: cost stays in proportion to the blocks."""
+LOOKS_IN_A_ROW = 2
+"""So many looks must see the steady state: six equal blocks may all belong to a first phase."""
 _MOST_POINTS = 200
 """Longer series are averaged to so many points first: the trend test is quadratic."""
 
@@ -55,9 +57,7 @@ def steady_start(values: Sequence[float]) -> int | None:
         return None
     size = math.ceil(len(values) / _MOST_POINTS)
     points = _clipped(batch_means([math.log(v) for v in values], size))
-    start = _cut(points)
-    if not _differs(points, start):
-        start = 0
+    start = _phase(points)
     if start > len(points) // 2 or _drifts(points[start:]):
         return None
     return start * size
@@ -90,15 +90,30 @@ def _cut(values: Sequence[float]) -> int:
     return start
 
 
-def _differs(values: Sequence[float], start: int) -> bool:
-    """Return whether the values before a cut differ from those after it beyond noise."""
+def _phase(values: Sequence[float]) -> int:
+    """Return how many values belong to a first phase that differs from the rest beyond noise."""
+    start = _cut(values)
+    if _distance(values, start) > PHASE_SIGMAS:
+        return start
+    if len(values) < FEWEST:
+        return 0
+    distances = [_distance(values, cut) for cut in range(len(values) // 2)]
+    furthest = max(range(len(distances)), key=distances.__getitem__)
+    return furthest if distances[furthest] > PHASE_SIGMAS else 0
+
+
+def _distance(values: Sequence[float], start: int) -> float:
+    """Return by how many standard errors the values before a cut differ from those after it."""
     head, rest = values[:start], values[start:]
     if not head:
-        return False
+        return 0.0
     centre = math.fsum(rest) / len(rest)
     variance = math.fsum((v - centre) ** 2 for v in rest) / (len(rest) - 1)
     distance = abs(math.fsum(head) / len(head) - centre)
-    return distance > PHASE_SIGMAS * math.sqrt(variance * (1 / len(head) + 1 / len(rest)))
+    if distance < TOLERATED_DRIFT:
+        return 0.0
+    error = math.sqrt(variance * (1 / len(head) + 1 / len(rest)))
+    return distance / error if error > 0 else math.inf
 
 
 def _drifts(values: Sequence[float]) -> bool:
@@ -148,6 +163,7 @@ class WarmupRule:
         self.max_blocks, self.budget_s = max_blocks, budget_s
         self.values: list[float] = []
         self._next_look = FEWEST_BLOCKS
+        self._steady_looks = 0
         self._verdict: WarmupVerdict | None = None
 
     def add(self, value_s: float, elapsed_s: float) -> None:
@@ -160,7 +176,8 @@ class WarmupRule:
             return
         self._next_look = math.ceil(n * LOOK_FACTOR)
         start = steady_start(self.values)
-        if start is not None:
+        self._steady_looks = 0 if start is None else self._steady_looks + 1
+        if start is not None and (self._steady_looks >= LOOKS_IN_A_ROW or last):
             self._verdict = WarmupVerdict("reached", start, n)
         elif last:
             self._verdict = WarmupVerdict("never_reached", n // 2, n)
