@@ -1,6 +1,6 @@
 """Score the trained family on the held-out text and write family.json.
 
-    python scripts/family/card.py --work WORK
+    python scripts/family/card.py --work WORK [--family FOLDER]
 
 Bits per byte: the text in windows of the context length, each starting afresh after the special
 token, so that every byte is scored once and none twice.
@@ -36,7 +36,7 @@ def bits_per_byte(folder: Path, text: str) -> float:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     total_nat = 0.0
     length = model.config.max_position_embeddings
-    for row in windows(tokenizer(text).input_ids, tokenizer.bos_token_id, length):
+    for row in windows(tokenizer(text, verbose=False).input_ids, tokenizer.bos_token_id, length):
         logits = model(row).logits[0, :-1]
         total_nat += torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum").item()
     return total_nat / math.log(2) / len(text.encode("utf-8"))
@@ -55,14 +55,15 @@ def main() -> None:
     """Write family.json beside the models."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder with the run-SIZE.json")
-    work: Path = parser.parse_args().work
+    parser.add_argument("--family", type=Path, default=SUITES / "family")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     family = {}
     for size in SIZES:
-        run = json.loads((work / f"run-{size}.json").read_text("utf-8"))
-        family[f"effmark-{size}"] = member(SUITES / "family" / f"effmark-{size}", run)
-    target = SUITES / "family" / "family.json"
-    target.write_text(json.dumps(family, indent=2) + "\n", encoding="utf-8")
+        run = json.loads((options.work / f"run-{size}.json").read_text("utf-8"))
+        family[f"effmark-{size}"] = member(options.family / f"effmark-{size}", run)
+    text = json.dumps(family, indent=2) + "\n"
+    (options.family / "family.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

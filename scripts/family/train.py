@@ -29,11 +29,11 @@ BATCH_TOKENS = 4096
 CONTEXT_TOKENS = 512
 SHORT_TOKENS = 256
 """Sequences are this long at first, where attention is cheap, and ``CONTEXT_TOKENS`` at the end."""
-SHORT_RATIO = 0.8
+SHORT_RATIO = 0.9
 SEED = 0
 MUON_RATE, ADAM_RATE = 0.02, 4e-3
 WARM_UP_STEPS = 30
-CONSTANT_RATIO = 0.5
+CONSTANT_RATIO = 0.7
 """After this share of the tokens the learning rate falls linearly to ``FLOOR_RATIO``."""
 FLOOR_RATIO = 0.01
 CHECKPOINT_STEPS = 50
