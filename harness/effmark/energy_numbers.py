@@ -19,8 +19,12 @@ RatioNumber = Callable[[str, Sequence[float], Sequence[float], str], T]
 
 _SOURCES = ("external_meter", "hw_counter", "hw_power_integrated", "model_estimate")
 """Best first."""
-_SCOPES = ("wall", "gpu_board", "module", "package", "psys", "machine")
-"""The scope that stands for the work, first that is there; others stay in the record."""
+_SCOPES = ("wall", "module", "package", "psys", "rail:VDD_IN", "machine", "gpu_board")
+"""The scope that stands for work on a CPU, first that is there; others stay in the record."""
+_ACCELERATOR_SCOPES = ("wall", "gpu_board", "module", "gpu_die", "rail:VDD_IN", "machine")
+"""The same for work on an accelerator, for which the energy of the CPU package cannot stand."""
+_ESTIMATES = ("cpu_time_model", "codecarbon")
+"""Which estimate counts: the one that knows what this process used."""
 
 _DENOMINATORS = {
     "energy_j_per_output_token": "output_tokens",
@@ -31,14 +35,21 @@ _DENOMINATORS = {
 
 
 def best_readings(records: Sequence[Record]) -> list[EnergyReading]:
-    """Return the readings of the best source and of one scope, all windows of all records."""
-    readings = [reading for record in records for reading in record.energy]
-    for source in _SOURCES:
-        mine = [r for r in readings if r.source == source]
-        if mine:
-            scopes = sorted({r.scope for r in mine}, key=_scope_rank)
-            return [r for r in mine if r.scope == scopes[0]]
-    return []
+    """Return the readings of the best source, of one scope and one probe, of all records."""
+    readings = [(r, _rank(r, record)) for record in records for r in record.energy]
+    stand = [(reading, rank) for reading, rank in readings if rank is not None]
+    best = min((rank for _, rank in stand), default=None)
+    return [reading for reading, rank in stand if rank == best]
+
+
+def _rank(reading: EnergyReading, record: Record) -> tuple[int, int, int, str] | None:
+    """Return how well a reading stands for the work, smaller is better; None: not at all."""
+    scopes = _SCOPES if record.cell.device.startswith("cpu") else _ACCELERATOR_SCOPES
+    if reading.scope not in scopes:
+        return None
+    probe = _ESTIMATES.index(reading.probe) if reading.probe in _ESTIMATES else len(_ESTIMATES)
+    source = _SOURCES.index(reading.source)
+    return source, scopes.index(reading.scope), probe, reading.probe
 
 
 def energy_numbers(records: Sequence[Record], ratio: RatioNumber[T]) -> dict[str, T | Missing]:
@@ -80,7 +91,3 @@ def _absent(records: Sequence[Record]) -> dict[str, T | Missing]:
     detail = "; ".join(dict.fromkeys(m.detail for m in details)) or "no energy probe is installed"
     name = "energy_j_per_output_token"
     return {name: Missing(metric=name, reason=reason, detail=detail)}
-
-
-def _scope_rank(scope: str) -> int:
-    return _SCOPES.index(scope) if scope in _SCOPES else len(_SCOPES)

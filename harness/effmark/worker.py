@@ -11,6 +11,7 @@ Started by an executor as `python -m effmark.worker FD`; never by people.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import time
@@ -23,8 +24,8 @@ from typing import Any
 from effmark.adapter import Adapter, LoadRequest
 from effmark.channel import Channel
 from effmark.environment import capture_environment
+from effmark.probes.contract import Target
 from effmark.probes.counters import ProcessCounters
-from effmark.probes.discovery import open_energy_meter
 from effmark.probes.energy import EnergyMeter
 from effmark.probes.memory import PeakMemory
 from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
@@ -148,23 +149,34 @@ def _load(message: dict[str, Any]) -> _Loaded:
     adapter.load(request)
     adapter.synchronize()
     ready = time.monotonic()
+    load_memory = memory.stop("load_memory_b")
+    energy = EnergyMeter(_target(request))  # its process starts while we go on
     facts = adapter.facts()
     measurements: tuple[Measurement, ...] = (
         _scalar("import_s", "s", imported - start, "clock"),
         _scalar("load_s", "s", ready - imported, "clock"),
-        memory.stop("load_memory_b"),
+        load_memory,
         _scalar("model_size_b", "B", facts.weights_b, "tensors"),
         _scalar("effective_bits", "bit", facts.effective_bits, "tensors"),
     )
     if facts.kv_bytes_per_token is not None:
         kv = _scalar("kv_bytes_per_token", "B", facts.kv_bytes_per_token, "analytic")
         measurements = (*measurements, kv)
-    energy = open_energy_meter(request.device)
     environment = capture_environment(message["variables"]).model_copy(
         update={"state": message["state"], "unknown": message["unknown"]}
     )
     process_id = message["process_id"]
     return _Loaded(adapter, facts, request, measurements, energy, environment, process_id)
+
+
+def _target(request: LoadRequest) -> Target:
+    """Return whose energy is asked for, with the identity of the devices where it is known."""
+    target = Target(device=request.device, pids=(os.getpid(),))
+    torch: Any = sys.modules.get("torch")
+    if target.kind == "cuda" and torch is not None and torch.cuda.is_available():
+        found = (torch.cuda.get_device_properties(index).uuid for index in target.indices)
+        target = target.model_copy(update={"uuids": tuple(f"GPU-{uuid}" for uuid in found)})
+    return target
 
 
 def _scalar(metric: str, unit: str, value: float, source: str) -> Measured:

@@ -1,17 +1,53 @@
 """The energy probe contract: an instrument that is opened, described and read around windows.
 
-A probe never raises on a machine that lacks its sensor: `open` returns what it can see, or a
-Missing with the reason and the remedy. Timestamps are `time.monotonic()` of this host.
+    class MyProbe:                        # named by an entry point in the group "effmark.probes"
+        name = "my-meter"
+        measures = True                   # False: a model, used where nothing else was found
+
+        def open(self, target): ...       # what it sees, or Missing with reason and remedy
+        def start(self): ...              # the window begins
+        def poll(self): ...               # read once; say when to be read again
+        def stop(self, start_s, end_s): ...   # energy of windows inside [start_s, end_s]
+        def close(self): ...
+
+A probe lives in the sampler, a process next to the measured one, in a thread of its own: it may
+take its time, hang or crash without touching the measurement. A probe never raises on a machine
+that lacks its sensor. All moments are `time.monotonic()` of this host, which is comparable
+between processes. Its boundary (library, sysfs root, socket) is a parameter of its constructor.
 """
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from effmark.record import EnergyReading, Missing
+from effmark.record import EnergyReading, Missing, Reason
 from effmark.schema import Frozen
 
-__all__ = ["EnergyProbe", "Instrument"]
+__all__ = ["EnergyProbe", "Instrument", "Reports", "Seen", "Target", "absent", "sysfs_root"]
+
+
+class Target(Frozen):
+    """Whose energy is asked for."""
+
+    device: str = "cpu"
+    """`cpu`, `cuda:0`, `cuda:0,1`, `rocm:0` … as adapters name it."""
+    pids: tuple[int, ...] = ()
+    """The processes that do the work; everybody else on the device is foreign."""
+    uuids: tuple[str, ...] = ()
+    """Identity of the devices where the framework told it; else found by the probe."""
+
+    @property
+    def kind(self) -> str:
+        """Return the name before the number: `cpu`, `cuda`, `rocm`."""
+        return self.device.split(":")[0]
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Return the device numbers, in the numbering of the framework."""
+        _, _, numbers = self.device.partition(":")
+        return tuple(int(n) for n in numbers.split(",") if n) or (0,)
 
 
 class Instrument(Frozen):
@@ -30,20 +66,50 @@ class Instrument(Frozen):
     """What else matters: how it was found, what it cannot see."""
 
 
+class Seen(Frozen):
+    """The state of a device in a window: what could be read, and why the rest could not."""
+
+    state: dict[str, str | int | float | bool] = {}
+    unknown: dict[str, str] = {}
+
+
 @runtime_checkable
 class EnergyProbe(Protocol):
     """One instrument for energy; used by one thread."""
 
     name: ClassVar[str]
+    measures: ClassVar[bool]
+    """Whether it reads a sensor; a model (False) is used only where no sensor was found."""
 
-    def open(self, device: str) -> tuple[Instrument, ...] | Missing:
-        """Return what can be seen for a device (`cpu`, `cuda:0` …), or why nothing can."""
+    def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
+        """Return what can be seen of a device, or why nothing can."""
 
     def start(self) -> None:
         """Begin to watch; the load is running already."""
 
-    def stop(self) -> tuple[EnergyReading | Missing, ...]:
-        """End watching; return the energy of the windows inside, clocked by time.monotonic."""
+    def poll(self) -> float:
+        """Read once while watching; return when to be called next (inf: no need)."""
+
+    def stop(self, start_s: float, end_s: float) -> tuple[EnergyReading | Missing, ...]:
+        """End watching; return the energy of windows inside [start_s, end_s]."""
 
     def close(self) -> None:
         """Give the instrument back; calling it twice is allowed."""
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """A probe that also knows the state of its device."""
+
+    def seen(self) -> Seen:
+        """Return the state of the device in the window that was stopped last."""
+
+
+def absent(reason: Reason, detail: str) -> Missing:
+    """Return why an energy is missing."""
+    return Missing(metric="energy", reason=reason, detail=detail)
+
+
+def sysfs_root() -> Path:
+    """Return where the kernel shows its devices: `/sys`, or `$EFFMARK_SYSFS_ROOT`."""
+    return Path(os.environ.get("EFFMARK_SYSFS_ROOT", "/sys"))

@@ -1,29 +1,28 @@
-"""Which energy instruments this machine has: every installed probe is tried, best source kept."""
+"""Which energy probes are installed: by entry point, so that a vendor can add one."""
 
 from __future__ import annotations
 
-from effmark.probes.contract import EnergyProbe
-from effmark.probes.energy import EnergyMeter
+from collections.abc import Callable
+
+from effmark.probes.contract import EnergyProbe, absent
 from effmark.record import Missing
 from effmark.registry import installed
 
-__all__ = ["open_energy_meter"]
+__all__ = ["probe_makers"]
 
 
-def open_energy_meter(device: str) -> EnergyMeter:
-    """Return the meter of all probes that see something of a device, estimates included."""
-    probes: list[EnergyProbe] = []
-    absent: list[Missing] = []
+def probe_makers(*, measuring: bool) -> tuple[dict[str, Callable[[], EnergyProbe]], list[Missing]]:
+    """Return the probe classes that measure (or estimate) by name, and those that cannot load."""
+    makers: dict[str, Callable[[], EnergyProbe]] = {}
+    broken: list[Missing] = []
     for name, point in installed("probes").items():
         try:
-            probe: EnergyProbe = point.load()()
+            probe: type[EnergyProbe] = point.load()
         except Exception as error:  # noqa: BLE001 - a broken probe breaks only itself
-            detail = f"{name}: cannot be loaded: {type(error).__name__}: {error}"
-            absent.append(Missing(metric="energy", reason="failed", detail=detail))
+            if measuring:  # told once
+                text = f"{name}: cannot be loaded: {type(error).__name__}: {error}"
+                broken.append(absent("failed", text))
             continue
-        found = probe.open(device)
-        if isinstance(found, Missing):
-            absent.append(found.model_copy(update={"detail": f"{name}: {found.detail}"}))
-        else:
-            probes.append(probe)
-    return EnergyMeter(probes, absent)
+        if probe.measures == measuring:
+            makers[name] = probe
+    return makers, broken

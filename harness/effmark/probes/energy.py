@@ -1,47 +1,188 @@
-"""The energy of a window, from whatever instruments this machine has."""
+"""The energy of windows of this process, from whatever instruments this machine has.
+
+The probes live in a process of their own (`sampler`); here is only the telephone: every exchange
+has a time limit, and a sampler that is late or dead costs the numbers, never the measurement.
+Where nothing measures, the CPU time of this process gives an estimate at no cost.
+"""
 
 from __future__ import annotations
 
-from effmark.probes.contract import EnergyProbe
+import subprocess
+import sys
+import time
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from effmark.channel import Channel
+from effmark.probes.baseline import with_net
+from effmark.probes.contract import Instrument, Seen, Target, absent
+from effmark.probes.cpu_time import CpuTimeModel
 from effmark.record import EnergyReading, Missing
 
 __all__ = ["EnergyMeter"]
 
+OPEN_S = 20.0
+"""Longest wait for the sampler to start and open; normally it is done before anybody asks."""
+ANSWER_S = 4.0
+MEASURE_S = 2.0
+"""Shortest time that a load should run for a measurement: PROBES rule of max(20 periods, 2 s)."""
+_REST_SHARE = 0.1
+_REST_S = (1.0, 10.0)
+"""The idle baseline takes a tenth of the budget, within these limits."""
+
 
 class EnergyMeter:
-    """All energy probes that could be opened; started and stopped together."""
+    """All instruments for one target; a sampler process that starts when it is made."""
 
-    def __init__(self, probes: list[EnergyProbe], absent: list[Missing]) -> None:
-        self._probes = probes
-        self._absent = absent
-        """One Missing per probe that could not be opened."""
+    def __init__(self, target: Target) -> None:
+        self._model = CpuTimeModel()
+        self._model_absent = self._model.open(target)
+        self._instruments: tuple[Instrument, ...] | None = None
+        self._missing: list[Missing] = []
+        self._before: tuple[EnergyReading, ...] = ()
+        self._rest_s = 0.0
+        self.seen = Seen()
+        """The state of the device in the last window."""
+        ours, theirs = Pipe()
+        self._channel: Channel | None = Channel(ours)
+        self._process = self._started(theirs)
+        self._send("open", target=target.model_dump(mode="json"))
+
+    def _started(self, theirs: Connection[Any, Any]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "effmark.probes.sampler", str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        return process
 
     @property
     def pids(self) -> frozenset[int]:
         """Return the processes that belong to the instruments, not to the workload."""
-        return frozenset(pid for probe in self._probes for pid in getattr(probe, "pids", ()))
+        return frozenset({self._process.pid})
+
+    @property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """Return what is there; waits for the sampler the first time."""
+        if self._instruments is None:
+            answer = self._receive(OPEN_S)
+            self._instruments = ()
+            if answer is not None:
+                found = answer["instruments"]
+                self._instruments = tuple(Instrument.model_validate(i) for i in found)
+                self._missing += [Missing.model_validate(m) for m in answer["missing"]]
+        return self._instruments
+
+    @property
+    def measures(self) -> bool:
+        """Return whether any instrument is a sensor."""
+        return any(i.source != "model_estimate" for i in self.instruments)
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Return why instruments are missing."""
+        _ = self.instruments  # which absences there are is known with the answer to `open`
+        return tuple(self._missing)
+
+    @property
+    def wanted_s(self) -> float:
+        """Return how long a load has to run to be measured well; 0 where nothing measures."""
+        return MEASURE_S if self.measures else 0.0
+
+    def rest(self, budget_s: float | None) -> None:
+        """Measure the idle baseline, where anything measures; the device must be idle."""
+        self._before = ()
+        if self.measures:
+            wanted_s = _REST_S[1] if budget_s is None else budget_s * _REST_SHARE
+            self._rest_s = min(max(wanted_s, _REST_S[0]), _REST_S[1])
+            self._before = self._idle()
 
     def start(self) -> None:
         """Begin to watch; the load is running already."""
-        for probe in self._probes:
-            probe.start()
+        self._send("start")
+        self._model.start()
 
     def stop(self, origin_s: float) -> tuple[list[EnergyReading], list[Missing]]:
         """Return the readings since `start`, on a clock that begins at `origin_s`."""
-        readings: list[EnergyReading] = []
-        missing = list(self._absent)
-        for probe in self._probes:
-            for found in probe.stop():
-                if isinstance(found, Missing):
-                    missing.append(found)
-                else:
-                    readings.append(_rebased(found, origin_s))
-        return readings, missing
+        estimate = self._model.stop()
+        readings, failures = self._window()
+        absences = self.missing
+        measured = [r for r in readings if r.source != "model_estimate"]
+        if measured and self._before:
+            readings = with_net(readings, self._before, self._idle())
+        if not measured:
+            if isinstance(estimate, Missing):
+                failures.append(estimate)
+            else:
+                readings.append(estimate)
+        return [_rebased(r, origin_s) for r in readings], [*absences, *failures]
 
     def close(self) -> None:
-        """Give all instruments back."""
-        for probe in self._probes:
-            probe.close()
+        """End the sampler; calling it twice is allowed."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        try:
+            self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _idle(self) -> tuple[EnergyReading, ...]:
+        self._send("start")
+        time.sleep(self._rest_s)
+        seen = self.seen
+        readings, _ = self._window()
+        self.seen = seen  # of the load, not of the pause
+        return tuple(readings)
+
+    def _window(self) -> tuple[list[EnergyReading], list[Missing]]:
+        """Return what the instruments say of the window that ends now."""
+        _ = self.instruments  # the answer to `open` comes before that to `stop`
+        if self._channel is None:
+            return [], []
+        self._send("stop", end_s=time.monotonic())
+        answer = self._receive(ANSWER_S)
+        if answer is None:
+            return [], []
+        self.seen = Seen(state=answer["state"], unknown=answer["unknown"])
+        readings = [EnergyReading.model_validate(r) for r in answer["readings"]]
+        return readings, [Missing.model_validate(m) for m in answer["missing"]]
+
+    def _send(self, op: str, **body: Any) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(op, **body)
+        except OSError:
+            self._lose("the sampler is gone")
+
+    def _receive(self, limit_s: float) -> dict[str, Any] | None:
+        """Return the sampler's answer; None, and a Missing, when there is none in time."""
+        if self._channel is None:
+            return None
+        try:
+            if wait([self._channel.connection], limit_s):
+                return self._channel.receive()
+            self._lose(f"the sampler did not answer within {limit_s:g} s")
+        except (EOFError, OSError):
+            self._lose("the sampler died")
+        return None
+
+    def _lose(self, what: str) -> None:
+        """Do without the sampler from now on."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self._process.kill()
+        code = self._process.wait()
+        detail = f"{what} (exit {code}); energy of this process is lost"
+        self._missing.append(absent("failed", detail))
+        self._instruments = ()
 
 
 def _rebased(reading: EnergyReading, origin_s: float) -> EnergyReading:

@@ -127,17 +127,32 @@ class Measuring:
 
     def with_energy(self) -> Findings:
         """Measure to the end with the energy probes watching the steady blocks."""
+        energy = self._context.energy
+        energy.rest(self._context.settings.budget_s)
         while not self.warm:
             self.step()
-        self._context.energy.start()
+        energy.start()
+        start = time.monotonic()
         while not self.done:
             self.step()
-        readings, missing = self._context.energy.stop(self._origin)
         findings = self.findings()
+        more = self._prolong(start + energy.wanted_s)
+        readings, missing = energy.stop(self._origin)
         workload = self._context.cell.workload
-        findings.energy = [with_units(r, findings.blocks, workload) for r in readings]
+        findings.energy = [with_units(r, [*findings.blocks, *more], workload) for r in readings]
         findings.energy_missing = missing
         return findings
+
+    def _prolong(self, until_s: float) -> list[Block]:
+        """Return blocks that only keep the load up, because a counter needs a longer window."""
+        more: list[Block] = []
+        while time.monotonic() < until_s:
+            index = len(self._blocks) + len(more)
+            timed = self._timed
+            more.append(
+                timed_block(self._context, timed.work, index, timed.sequences, self._origin)
+            )
+        return more
 
     def _new_rule(self, budget_s: float | None) -> SequentialRule:
         settings = self._context.settings
