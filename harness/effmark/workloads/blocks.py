@@ -129,6 +129,7 @@ class Measuring:
         """Measure to the end with the energy probes watching the steady blocks."""
         energy = self._context.energy
         energy.rest(self._context.settings.budget_s)
+        self._origin = time.monotonic()  # resting is no part of the budget
         while not self.warm:
             self.step()
         energy.start()
