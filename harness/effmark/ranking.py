@@ -21,9 +21,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 from statistics import pstdev, stdev
+from typing import Any
 
 from effmark.metrics import Direction
 from effmark.samples import Samples
+from effmark.stats.arrays import numpy_for
 from effmark.stats.distributions import normal_quantile, t_quantile
 
 __all__ = [
@@ -105,12 +107,31 @@ def paired_draws(samples: Samples, items: str, draws: int = DRAWS) -> list[float
         found = [value] * draws
     else:
         stretch = math.sqrt(n / (n - 1)) * _few_samples(n)
-        found = [
-            value
-            + (_ratio([values[i] for i in drawn], [weights[i] for i in drawn]) - value) * stretch
-            for drawn in _resamples(items, n, draws)
-        ]
+        drawn = zip(_sums(values, items, draws), _sums(weights, items, draws), strict=True)
+        found = [value + (above / below - value) * stretch for above, below in drawn]
     return [math.exp(d) for d in found] if samples.estimator == "exp_ratio" else found
+
+
+def _sums(values: Sequence[float], items: str, draws: int) -> list[float]:
+    """Return the sum of every resample of the values."""
+    n = len(values)
+    numpy = numpy_for(n * draws)
+    if numpy is None or n * draws * 8 > _MOST_TABLE_B:
+        return [sum(map(values.__getitem__, drawn)) for drawn in _resamples(items, n, draws)]
+    sums: list[float] = (_counts(items, n, draws) @ numpy.asarray(values, dtype=float)).tolist()
+    return sums
+
+
+_MOST_TABLE_B = 2**24
+
+
+@lru_cache(maxsize=8)
+def _counts(items: str, n: int, draws: int) -> Any:
+    """Return how often each resample drew each item, as an array [draws, n]."""
+    numpy = numpy_for(n * draws)
+    assert numpy is not None
+    drawn = (numpy.bincount(row, minlength=n) for row in _resamples(items, n, draws))
+    return numpy.stack(list(drawn)).astype(float)
 
 
 _MOST_ITEMS = 1000

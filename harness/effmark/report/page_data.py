@@ -1,8 +1,9 @@
 """What the page knows: rows as compact JSON, within a size that a phone can load.
 
 Texts that repeat stand once in a pool. A page that would grow too large gives up first the curves
-of cells, then whole rows; the rows that are best by any headline metric stay, so that no rank on
-the page is better than it would be in full. What was left out is counted on the page.
+of cells, then the paired draws (ranks by quality get more ties), then whole rows; those that are
+best by any headline metric stay, so that no rank on the page is better than it would be in full.
+What was left out is counted on the page.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ __all__ = ["PAGE_BYTES", "page_data", "page_facts"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
-_ROW_SHARE = 0.7
+_ROW_SHARE = 0.85
 """Of that, what rows may take when there are too many for curves of all cells."""
 _HEADLINES = (
     "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
     "peak_memory_b", "bits_per_byte", "accuracy", "kl_divergence", "information_capacity",
 )  # fmt: skip
+_PAIRED_KINDS = ("text", "tasks", "labels")
+_DRAWS_B = 2500
+"""What paired draws add to such a row, about."""
 _PLACES_SHOWN = 20
 
 
@@ -57,6 +61,9 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
     texts, places = _Pool(), _Pool()
     packed = [_row(row, rows, texts, places) for row in rows]
     shown, left_out = _fitting(rows, packed)
+    paired = _size([packed[i] for i in shown]) + _size_of_draws(rows) <= PAGE_BYTES * _ROW_SHARE
+    for i in shown:
+        _add_errors(rows[i], packed[i], texts, paired)
     shown_rows = [packed[i] for i in shown]
     spent = _size(shown_rows) + _size(texts.values) + _size(places.values)
     without = _add_details([(rows[i], packed[i]) for i in shown], PAGE_BYTES - spent)
@@ -71,7 +78,7 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "environments": places.values,
         "rows": shown_rows,
         "records": sum(len(row.records) for row in rows),
-        "left_out": {"rows": left_out, "details": without},
+        "left_out": {"rows": left_out, "details": without, "draws": not paired},
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
 
@@ -129,7 +136,6 @@ def _metric(name: str) -> dict[str, str | bool]:
 
 def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str, Any]:
     record, cell = row.record, row.record.cell
-    known = contenders(row)
     model, adapter, precision, options, device = row.configuration
     environment = record.environment
     facts = record.facts
@@ -150,7 +156,7 @@ def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str
         "base": record.is_baseline,
         "outcome": record.outcome,
         "marks": marks(row),
-        "numbers": dict(_numbers(row, known)),
+        "numbers": {name: _number(n) for name, n in row.metrics.items() if isinstance(n, Number)},
         "missing": {
             name: [n.reason, texts.put(n.detail)]
             for name, n in row.metrics.items()
@@ -170,22 +176,29 @@ def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str
         body["work"] = [facts.weights_b, facts.kv_bytes_per_token, facts.flops_per_unit,
                         getattr(cell.workload, "prompt_tokens", None),
                         getattr(cell.workload, "new_tokens", None)]  # fmt: skip
-    draws = dict(_draws(known, texts))
-    if draws:
-        body["draws"] = draws
     return body
 
 
-def _numbers(row: Row, known: Mapping[str, Contender]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield value, bounds, sample count, source and, where bounds do not tell it, the error."""
-    for name, number in row.metrics.items():
-        if isinstance(number, Number):
-            packed = [_short(number.value), _short(number.low), _short(number.high), number.n,
-                      number.source]  # fmt: skip
-            error = known[name].error
-            if number.low is None and error is not None:
-                packed.append(short(error))
-            yield name, packed
+def _number(number: Number) -> list[Any]:
+    """Return value, bounds, sample count and source."""
+    bounds = (_short(number.value), _short(number.low), _short(number.high))
+    return [*bounds, number.n, number.source]
+
+
+def _size_of_draws(rows: Sequence[Row]) -> int:
+    return _DRAWS_B * sum(row.record.cell.workload.kind in _PAIRED_KINDS for row in rows)
+
+
+def _add_errors(row: Row, body: dict[str, Any], texts: _Pool, paired: bool) -> None:
+    """Add what ranking needs: the error where bounds do not tell it, and paired draws."""
+    known = contenders(row)
+    for name, told in known.items():
+        number = row.number(name)
+        if number is not None and number.low is None and told.error is not None:
+            body["numbers"][name].append(short(told.error))
+    draws = dict(_draws(known, texts)) if paired else {}
+    if draws:
+        body["draws"] = draws
 
 
 def _short(value: float | None) -> float | str | None:

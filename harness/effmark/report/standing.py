@@ -23,7 +23,7 @@ _QUALITY = {"accuracy", "bits_per_byte", "perplexity", "kl_divergence", "top1_ag
             "information_capacity", "quality_retention"}  # fmt: skip
 _SIZE = {"model_size_b", "effective_bits", "compression_ratio", "kv_bytes_per_token",
          "flops_per_token", "load_memory_b", "peak_memory_b", "device_memory_b"}  # fmt: skip
-_ITEMS = {"accuracy", "bits_per_byte", "perplexity", "kl_divergence", "top1_agreement"}
+_ITEMS = {"accuracy", "bits_per_byte", "kl_divergence", "top1_agreement"}
 """Sampled over items that other models answered, too, and therefore compared in pairs."""
 _COUNTED = {"tensors", "analytic"}
 """Sources that count or compute: no sampling error."""

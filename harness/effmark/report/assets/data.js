@@ -93,7 +93,7 @@ function sourceRow(item, name) {
 // Facts of the model process and its quality stand beside the cost of any workload.
 function isShared(name) {
   const metric = METRICS.get(name);
-  return metric.process || metric.family === "quality";
+  return Boolean(metric) && (metric.process || metric.family === "quality");
 }
 
 function numberOf(item, name) {

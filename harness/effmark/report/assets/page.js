@@ -55,6 +55,7 @@ function honestNotes() {
     machines.length > 1 && `${machines.length} machines: times, energy and memory rank only within a machine.`,
     damaged && `${count(damaged, "line")} of the journals could not be read and ${damaged === 1 ? "is" : "are"} not on this page: ${places.slice(0, 3).join("; ")}${damaged > 3 ? " …" : ""}`,
     left.rows && `${count(left.rows, "cell")} left out to keep this page small; the best by each headline metric are here. \`effmark leaderboard --format csv\` has all.`,
+    left.draws && "There are too many cells to compare quality in pairs on this page: ranks by quality share more places than they must.",
     left.details && `${count(left.details, "cell")} without curves and provenance, to keep this page small; \`effmark show\` has them.`,
   ].filter(Boolean);
 }

@@ -17,10 +17,19 @@ function readAddress() {
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
     if (!(name in DEFAULTS)) continue;
     if (LIMITS.includes(name)) state[name] = readLimit(value);
-    else if (Array.isArray(DEFAULTS[name])) state[name] = value ? JSON.parse(value) : [];
+    else if (Array.isArray(DEFAULTS[name])) state[name] = readList(value);
     else state[name] = typeof DEFAULTS[name] === "boolean" ? value === "1" : value;
   }
   settle();
+}
+
+function readList(value) {
+  try {
+    const list = JSON.parse(value);
+    return Array.isArray(list) ? list.filter((entry) => typeof entry === "string") : [];
+  } catch {
+    return [];
+  }
 }
 
 function readLimit(value) {
