@@ -17,7 +17,7 @@ from effmark.sandbox.dispatch import Dispatch, Group, OnResult
 from effmark.sandbox.job import Job, JobResult, Level, Overhead
 from effmark.sandbox.levels import choose_plan, layers_of, level_of
 from effmark.sandbox.results import make_result
-from effmark.sandbox.worker import Worker, run_blocking
+from effmark.sandbox.worker import Worker, WorkerLostError, run_blocking
 
 __all__ = ["PRELOADED", "Sandbox", "pick_cores"]
 
@@ -138,13 +138,19 @@ class Sandbox:
     def _start(self, workers: Sequence[Worker]) -> None:
         for worker in workers:
             worker.start()
-        for worker in workers:
-            worker.await_hello()
-            if gap := find_gap(worker):
-                raise PrerequisiteError(f"sandbox: the layers do not hold: {gap}")
-            worker.overhead = None
-            empty = [self._run_empty(worker) for _ in range(_EMPTY_JOBS)]
-            worker.overhead = _typical(empty)
+        try:
+            for worker in workers:
+                self._get_to_know(worker)
+        except WorkerLostError as error:
+            raise PrerequisiteError(f"sandbox: a worker was lost at its start: {error}") from error
+
+    def _get_to_know(self, worker: Worker) -> None:
+        """Have the canary look for gaps, and measure what an empty job costs."""
+        worker.await_hello()
+        if gap := find_gap(worker):
+            raise PrerequisiteError(f"sandbox: the layers do not hold: {gap}")
+        worker.overhead = None
+        worker.overhead = _typical([self._run_empty(worker) for _ in range(_EMPTY_JOBS)])
 
     def _run_empty(self, worker: Worker) -> JobResult:
         job = Job("", driver="pass")
