@@ -297,7 +297,9 @@ def _quantisation(request: LoadRequest, meta: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> int | str | bool:
     """Return a property as a scalar; element types by their names."""
-    return value if isinstance(value, bool | int | str) else str(value)
+    if isinstance(value, bool | int | str):
+        return value
+    return str(value.get_type_name())
 
 
 @contextmanager

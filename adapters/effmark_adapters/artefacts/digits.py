@@ -134,7 +134,7 @@ def _train(folder: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(CONFIG["seed"])
             net = _trained(torch)
     finally:

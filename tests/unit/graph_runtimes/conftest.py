@@ -1,0 +1,133 @@
+"""The smallest model of the family, prepared once per test run for the runtimes of graphs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from effmark.adapter import Generation, LoadRequest
+from effmark.cache import locked
+from effmark.schema import content_hash
+from effmark.spec import ModelRef
+
+CONTEXT_TOKENS, BATCH = 96, 4
+
+# Exactly what happens in production: preparing is a process of its own.
+PREPARE = """
+import sys
+from importlib import import_module
+from effmark.adapter import LoadRequest
+module, name, request = sys.argv[1:]
+getattr(import_module(module), name).prepare(LoadRequest.model_validate_json(request))
+"""
+
+REFERENCE = """
+import sys, json, numpy, torch
+from transformers import AutoModelForCausalLM
+folder, ids, out = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+with torch.inference_mode():
+    log_probs = model(torch.tensor([ids])).logits[0].log_softmax(-1).numpy()
+    greedy = model.generate(
+        torch.tensor([ids[:16]]), max_new_tokens=24, min_new_tokens=24, do_sample=False,
+        pad_token_id=0,
+    )[0, 16:].tolist()
+numpy.savez(out, log_probs=log_probs, greedy=greedy)
+"""
+
+
+def python(script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model and the cache in which its conversions are."""
+
+    model: ModelRef
+    cache: Path
+
+    def request(self, precision: str, **changes: Any) -> LoadRequest:
+        settings = {"context_tokens": CONTEXT_TOKENS, "batch": BATCH, "cache": self.cache}
+        return LoadRequest(model=self.model, precision=precision, **{**settings, **changes})
+
+    def prepare(self, adapter: type[Any], request: LoadRequest) -> str:
+        """Prepare in a process of its own; return what it wrote to stdout."""
+        return python(PREPARE, adapter.__module__, adapter.__name__, request.model_dump_json())
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What torch computes in fp32: log-probabilities after each token, a greedy continuation."""
+
+    ids: list[int]
+    log_probs: Any
+    greedy: list[int]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for all tests of one run, also where several processes share it."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "graph-runtimes"
+
+
+@pytest.fixture(scope="session")
+def family(root: Path, cache: Path) -> Prepared:
+    """The model of a million weights."""
+    folder = root / "suites/effmark_suites/family/effmark-1m"
+    weights = (folder / "model.safetensors").read_bytes()
+    model = ModelRef(
+        name="effmark-1m", task="lm", kind="hf", path=folder, sha256=content_hash(weights.hex())
+    )
+    return Prepared(model, cache)
+
+
+@pytest.fixture(scope="session")
+def reference(family: Prepared) -> Reference:
+    """Torch's own numbers for the same model, computed in another process."""
+    ids = [int(i) for i in np.random.default_rng(0).integers(1, 2048, 64)]
+    path = family.cache / "reference.npz"
+    with locked(family.cache / "reference.lock"):
+        if not path.is_file():
+            python(REFERENCE, str(family.model.path), json.dumps(ids), str(path))
+    with np.load(path) as found:
+        return Reference(ids, found["log_probs"], found["greedy"].tolist())
+
+
+Continue = Callable[..., list[list[int | None]]]
+
+
+@pytest.fixture
+def continue_with() -> Continue:
+    """Generate and return what every step delivered."""
+
+    def run(
+        adapter: Any, prompts: Sequence[Sequence[int]], new_tokens: int, **settings: Any
+    ) -> Any:
+        steps: list[list[int | None]] = []
+
+        def on_step(step: Sequence[int | None]) -> bool:
+            steps.append(list(step))
+            return False
+
+        generation = Generation(
+            prompts=tuple(tuple(p) for p in prompts), new_tokens=new_tokens, **settings
+        )
+        adapter.generate(generation, on_step)
+        return steps
+
+    return run
