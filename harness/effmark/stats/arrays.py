@@ -5,13 +5,14 @@ Everything works without numpy. From `WORTHWHILE` numbers on, the import (about 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["WORTHWHILE", "ascending", "numpy_for"]
+__all__ = ["WORTHWHILE", "ascending", "co_moment", "numpy_for"]
 
 WORTHWHILE = 50_000
 
@@ -37,3 +38,12 @@ def ascending(samples: Sequence[float]) -> Sequence[float]:
         return sorted(samples)
     ordered: Sequence[float] = numpy.sort(numpy.asarray(samples, dtype=float))
     return ordered
+
+
+def co_moment(a: Sequence[float], b: Sequence[float], mean_a: float, mean_b: float) -> float:
+    """Return the sum of (a - mean of a) x (b - mean of b)."""
+    numpy = numpy_for(len(a))
+    if numpy is None:
+        return math.fsum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    left, right = (numpy.asarray(side, dtype=float) for side in (a, b))
+    return float(((left - mean_a) * (right - mean_b)).sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 
+from effmark.stats.arrays import co_moment
 from effmark.stats.dependence import group_inflation, serial_inflation
 from effmark.stats.distributions import normal_quantile, t_quantile
 from effmark.stats.estimate import Estimate, check_confidence, check_samples
@@ -43,7 +44,7 @@ def mean_interval(
         inflation = serial_inflation(samples)
         units = n / inflation
     worth = n / inflation if dependent else None
-    variance = math.fsum((s - mean) * (s - mean) for s in samples) / (n - 1)
+    variance = co_moment(samples, samples, mean, mean) / (n - 1)
     method = "Student's t" + (", dependence allowed for" if dependent else "")
     if units < 2:
         reason = f"{n} samples in one group; an interval needs 2 groups"

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from random import Random
 
-from effmark.stats.arrays import ascending
+from effmark.stats.arrays import ascending, co_moment
 from effmark.stats.bootstrap import seed_of
 from effmark.stats.dependence import serial_inflation
 from effmark.stats.distributions import t_cdf, t_quantile
@@ -71,11 +71,12 @@ class PairedRatio:
         self.inflation = serial_inflation(self._residuals()) if serial else 1.0
 
     def _moments(self) -> tuple[float, float, float]:
-        tops = math.fsum((a - self.top) ** 2 for a in self.numerators)
-        bottoms = math.fsum((b - self.bottom) ** 2 for b in self.denominators)
-        pairs = zip(self.numerators, self.denominators, strict=True)
-        both = math.fsum((a - self.top) * (b - self.bottom) for a, b in pairs)
-        return tops, bottoms, both
+        tops, bottoms = self.numerators, self.denominators
+        return (
+            co_moment(tops, tops, self.top, self.top),
+            co_moment(bottoms, bottoms, self.bottom, self.bottom),
+            co_moment(tops, bottoms, self.top, self.bottom),
+        )
 
     def _residuals(self) -> list[float]:
         pairs = zip(self.numerators, self.denominators, strict=True)
