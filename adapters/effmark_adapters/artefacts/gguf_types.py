@@ -1,8 +1,9 @@
-"""Which type each tensor of a GGUF file gets, as llama.cpp's own quantiser chooses.
+"""Which type each tensor of a GGUF file gets: llama.cpp's own choice, with one exception.
 
 * Vectors (norms) stay F32, and so do the few matrices that route or convolve.
 * With the block-of-32 types (Q4_0 … Q8_0) embedding and head are Q8_0, so that a "4-bit" file
-  spends its 4 bits on the matrices.
+  spends its 4 bits on the matrices. (The exception: where rows are a multiple of 256 llama.cpp
+  takes Q6_K. At 8 bits the ends compare with those of other runtimes.)
 * Q4_K_M gives the embedding, the head, and the value and down projections of the outer and every
   third layer Q6_K, the rest Q4_K. Q6_K is Q6_K throughout.
 * A K-quant needs rows of a multiple of 256 values. Other rows fall back: Q4_K to Q5_0, Q6_K to

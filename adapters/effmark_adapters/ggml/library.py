@@ -184,7 +184,7 @@ class Library:
     def _misfit(self, what: str) -> PrerequisiteError:
         return PrerequisiteError(
             f"{self.owner} {what}; install a version that was tested: "
-            "pip install xllamacpp==2026.10.11549"
+            "xllamacpp 2026.10.11549 or llama-cpp-python 0.3.36"
         )
 
 
