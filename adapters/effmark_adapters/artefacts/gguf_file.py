@@ -2,9 +2,9 @@
 
 The tensors are quantised by `gguf.quants` (numpy), K-quants by the quantiser inside the runtime's
 library, which the adapter hands over: every tensor equals, bit for bit, what llama.cpp's
-llama_model_quantize makes of it at the same type. Where the
-conversion would change no tensor's type the given file is used untouched: SmolLM2's Q4_1 file
-is its own q4_1. What is known of the file is read from its tensors and kept beside it.
+llama_model_quantize makes of it at the same type. Where the conversion would change no tensor's
+type the given file is used untouched: SmolLM2's Q4_1 file is its own q4_1. What is known of the
+file is read from its tensors and kept beside it.
 """
 
 from __future__ import annotations
