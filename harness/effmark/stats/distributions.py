@@ -1,4 +1,4 @@
-"""The few distributions that intervals need, in pure Python, exact to about 1e-6.
+"""The few distributions that intervals need, in pure Python, exact to 1e-5 and mostly far better.
 
 The regularised incomplete beta function (continued fraction, Lentz's method) gives the binomial
 and Student's t distribution; the standard library gives the normal one.

@@ -201,8 +201,8 @@ def test_numpy_and_pure_python_draw_the_same_bootstrap(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("p", [0.6, 0.975, 0.9999])
 def test_student_s_t_agrees_with_scipy(df: float, p: float) -> None:
     scipy_stats = pytest.importorskip("scipy.stats")
-    assert t_quantile(p, df) == pytest.approx(float(scipy_stats.t.ppf(p, df)), rel=3e-6)
-    assert t_cdf(-1.5, df) == pytest.approx(float(scipy_stats.t.cdf(-1.5, df)), rel=3e-6)
+    assert t_quantile(p, df) == pytest.approx(float(scipy_stats.t.ppf(p, df)), rel=1e-5)
+    assert t_cdf(-1.5, df) == pytest.approx(float(scipy_stats.t.cdf(-1.5, df)), rel=1e-5)
 
 
 def test_the_binomial_distribution_is_exact() -> None:
