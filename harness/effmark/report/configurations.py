@@ -109,6 +109,16 @@ def main_workload(rows: Sequence[Row]) -> str:
 
 
 def _joined(rows: Sequence[Row], workload: str) -> Configuration:
-    cost = next((r for r in rows if r.record.cell.workload.label == workload), None)
-    quality = tuple(r for r in rows if r.record.cell.workload.kind not in COST_KINDS)
+    cost = _best_attempt([r for r in rows if r.record.cell.workload.label == workload])
+    labels = dict.fromkeys(
+        r.record.cell.workload.label for r in rows if r.record.cell.workload.kind not in COST_KINDS
+    )
+    attempts = ([r for r in rows if r.record.cell.workload.label == label] for label in labels)
+    quality = tuple(best for a in attempts if (best := _best_attempt(a)) is not None)
     return Configuration(cost, quality, tuple(rows))
+
+
+def _best_attempt(rows: Sequence[Row]) -> Row | None:
+    """Return the last row that has numbers, else the last: suites that changed leave several."""
+    attempts = [r for r in rows if r.record.outcome == "ok"] or rows
+    return attempts[-1] if attempts else None

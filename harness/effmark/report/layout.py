@@ -76,7 +76,21 @@ class BoardLayout:
     """Names of metrics, in order of display."""
     lines: tuple[Line, ...]
     failed: tuple[Row, ...]
-    """Cells that gave no numbers."""
+    """Cells that gave no numbers, and that no other attempt of the same cell replaces."""
+
+    @property
+    def failures(self) -> list[tuple[str, str, str]]:
+        """Return how cells failed, where and why; cells of a process that failed alike are one."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for row in self.failed:
+            model, adapter, precision, options, _ = row.configuration
+            where = f"{model} · {f'{adapter} {precision} {options}'.strip()}"
+            key = (row.record.outcome.replace("_", " "), where, row.record.detail)
+            groups.setdefault(key, []).append(row.record.cell.workload.label)
+        return [
+            (outcome, f"{where} · {labels[0] if len(labels) == 1 else f'{len(labels)} cells'}", why)
+            for (outcome, where, why), labels in groups.items()
+        ]
 
     @property
     def quality(self) -> str:
@@ -114,9 +128,18 @@ def _layout(board: Board, by: str | None) -> BoardLayout:
         Line(c, place, tuple(dict.fromkeys(m for r in c.rows for m in marks(r))))
         for c, place in zip(shown, _places(shown, ranked_by), strict=True)
     ]
-    failed = [r for c in board.configurations for r in c.rows if r.record.outcome != "ok"]
+    failed = [r for c in board.configurations for r in _failed(c)]
     ordered = sorted(lines, key=lambda line: _order(line, ranked_by))
     return BoardLayout(board, ranked_by, tuple(columns), tuple(ordered), tuple(failed))
+
+
+def _failed(configuration: Configuration) -> list[Row]:
+    done = {r.record.cell.workload.label for r in configuration.rows if r.record.outcome == "ok"}
+    return [
+        r
+        for r in configuration.rows
+        if r.record.outcome != "ok" and r.record.cell.workload.label not in done
+    ]
 
 
 def _has(configuration: Configuration, name: str) -> bool:

@@ -43,7 +43,10 @@ def _board(layout: BoardLayout) -> str:
         *(_row(_cells(layout, line)) for line in layout.lines),
         "",
     ]
-    lines += [f"- {_failure(row)}" for row in layout.failed]
+    lines += [
+        f"- {markdown_text(where)}: {outcome}. {markdown_text(why)}"
+        for outcome, where, why in layout.failures
+    ]
     return "\n".join([*lines, ""] if layout.failed else lines)
 
 
@@ -60,10 +63,3 @@ def _cells(layout: BoardLayout, line: Line) -> list[str]:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _failure(row: Row) -> str:
-    cell = row.record.cell
-    where = f"{cell.model.name} · {cell.adapter} {cell.precision} · {cell.workload.label}"
-    outcome = row.record.outcome.replace("_", " ")
-    return f"{markdown_text(where)}: {outcome}. {markdown_text(row.record.detail)}"

@@ -129,17 +129,13 @@ def _caption(layout: BoardLayout) -> Text:
 
 
 def _print_failed(layout: BoardLayout, console: Console) -> None:
-    for row in layout.failed[:_FAILED_SHOWN]:
-        cell, record = row.record.cell, row.record
-        where = plain(
-            f"{cell.model.name} · {cell.adapter} {cell.precision} · {cell.workload.label}"
+    for outcome, where, why in layout.failures[:_FAILED_SHOWN]:
+        console.print(
+            Text.assemble((f"{outcome} ", "yellow"), plain(where), (f"  {plain(why)}", "dim"))
         )
-        text = Text.assemble((f"{record.outcome.replace('_', ' ')} ", "yellow"), where,
-                             (f"  {plain(record.detail)}", "dim"))  # fmt: skip
-        console.print(text, soft_wrap=False)
-    more = len(layout.failed) - _FAILED_SHOWN
+    more = len(layout.failures) - _FAILED_SHOWN
     if more > 0:
-        console.print(Text(f"… and {more} more cells without numbers", style="dim"))
+        console.print(Text(f"… and {more} more without numbers", style="dim"))
 
 
 def _print_legend(rows: Sequence[Row], console: Console) -> None:

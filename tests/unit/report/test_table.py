@@ -9,6 +9,7 @@ from rich.console import Console
 from effmark.record import Record
 from effmark.report.table import print_table
 from effmark.rows import Row, make_rows
+from effmark.spec import Decode, Prefill
 
 
 def shown(rows: list[Row], width: int = 120, by: str | None = None) -> str:
@@ -66,3 +67,23 @@ def test_machines_have_a_table_each(
 
 def test_no_rows_print_no_table() -> None:
     assert "configuration" not in shown([])
+
+
+def test_an_attempt_that_worked_replaces_one_that_failed(
+    make_record: Callable[..., Record], make_failed: Callable[..., Record]
+) -> None:
+    old = make_failed("crash", "it broke")
+    old = old.model_copy(update={"cell": old.cell.model_copy(update={"suite_sha256": "0" * 64})})
+    text = shown(make_rows([make_record(blocks=8), old]))
+    assert "crash" not in text and "torch fp32" in text
+
+
+def test_cells_of_one_process_that_failed_alike_are_one_line(
+    make_failed: Callable[..., Record],
+) -> None:
+    where = {"adapter": "openvino"}
+    rows = make_rows([
+        make_failed("oom", "no memory", workload=Decode(prompt_tokens=8, new_tokens=8), **where),
+        make_failed("oom", "no memory", workload=Prefill(prompt_tokens=8), **where),
+    ])  # fmt: skip
+    assert "openvino fp32 · 2 cells" in shown(rows)

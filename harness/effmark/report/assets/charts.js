@@ -45,19 +45,30 @@ function tickText(value, unit) {
   return formatQuantity(value, unit).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 }
 
+// Labels that tell neighbouring ticks apart, however small the step.
+function tickTexts(values, unit) {
+  let texts = values.map((v) => tickText(v, unit));
+  for (let precision = 4; new Set(texts).size < texts.length && precision < 9 && unit === "ratio"; precision++) {
+    texts = values.map((v) => v.toPrecision(precision));
+  }
+  return texts;
+}
+
 function axisUnit(unit) {
   return { "bit/B": "ratio", nat: "ratio", "J/token": "J", "J/image": "J", "J/request": "J" }[unit] || unit;
 }
 
 function axes(x, y, xMetric, yMetric, frame = FRAME) {
   const { width, height, left, right, top, bottom } = frame;
+  const [across, up] = [ticks(x), ticks(y, 5)];
+  const [below, beside] = [tickTexts(across, axisUnit(xMetric.unit)), tickTexts(up, axisUnit(yMetric.unit))];
   return svg("g", { class: "axes" },
-    ticks(x).map((t) => svg("g", {},
+    across.map((t, i) => svg("g", {},
       svg("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "grid" }),
-      svg("text", { x: x(t), y: height - bottom + 14, "text-anchor": "middle" }, tickText(t, axisUnit(xMetric.unit))))),
-    ticks(y, 5).map((t) => svg("g", {},
+      svg("text", { x: x(t), y: height - bottom + 14, "text-anchor": "middle" }, below[i]))),
+    up.map((t, i) => svg("g", {},
       svg("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "grid" }),
-      svg("text", { x: left - 6, y: y(t) + 3.5, "text-anchor": "end" }, tickText(t, axisUnit(yMetric.unit))))),
+      svg("text", { x: left - 6, y: y(t) + 3.5, "text-anchor": "end" }, beside[i]))),
     svg("text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle", class: "title" }, xMetric.title || `${xMetric.label} ${arrow(xMetric)}`),
     svg("text", { transform: `translate(11 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle", class: "title" }, yMetric.title || `${yMetric.label} ${arrow(yMetric)}`));
 }
@@ -115,18 +126,20 @@ function legend(items) {
 
 function paretoChart(items, x, y) {
   const points = items.filter((i) => Number.isFinite(numberOf(i, x.name)?.value) && Number.isFinite(numberOf(i, y.name)?.value));
-  if (!points.length) return null;
+  if (points.length < 2) return null;
   const taking = points.filter((i) => !limitBroken(i) && !exclusion(i, x.name) && !exclusion(i, y.name));
   const chances = frontOf(taking, x, y);
   const xScale = scaleOf(points.map((i) => numberOf(i, x.name).value), FRAME.left, FRAME.width - FRAME.right, true);
   const upwards = y.direction === "higher";
   const [bottom, top] = [FRAME.height - FRAME.bottom, FRAME.top];
-  const yScale = scaleOf(points.map((i) => numberOf(i, y.name).value), upwards ? bottom : top, upwards ? top : bottom, y.unit === "nat");
+  const qualities = points.map((i) => numberOf(i, y.name).value);
+  const yScale = scaleOf(qualities, upwards ? bottom : top, upwards ? top : bottom, y.unit === "nat");
+  const leaders = bestByItems(points, y);
   const order = [...points].sort((a, b) => numberOf(a, x.name).value - numberOf(b, x.name).value);
   const picture = svg("svg", { viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, role: "group", "aria-label": `${y.label} against ${x.label}, ${count(points.length, "point")}; arrow keys move between points`, onkeydown: walk },
     axes(xScale, yScale, x, y), limitLines(xScale, yScale, x, y),
     frontLine(taking, x, y, xScale, yScale),
-    order.map((item) => point(item, x, y, xScale, yScale, chances.get(item))),
+    order.map((item) => point(item, x, y, xScale, yScale, chances.get(item), leaders)),
     labels(order, x, y, xScale, yScale, chances));
   picture.querySelector(".mark-point")?.setAttribute("tabindex", 0);
   const title = `${y.label} against ${x.label}`;
@@ -181,7 +194,26 @@ function limitLines(xScale, yScale, x, y) {
   });
 }
 
-function point(item, x, y, xScale, yScale, chance) {
+// The best point of those that answered the same items: what the others are compared with.
+function bestByItems(points, y) {
+  const sign = y.direction === "higher" ? -1 : 1;
+  const found = new Map();
+  for (const number of points.map((i) => numberOf(i, y.name)).filter((n) => n.draws)) {
+    const best = found.get(number.items);
+    if (!best || sign * number.value < sign * best.value) found.set(number.items, number);
+  }
+  return found;
+}
+
+// The interval to draw: of the difference from the best where items are shared, else the number's.
+function interval(number, leaders) {
+  const best = number.draws && leaders.get(number.items);
+  if (!best) return number;
+  const half = best === number ? 0 : Z * spreadOfDifference(number.draws, best.draws);
+  return { low: number.value - half, high: number.value + half };
+}
+
+function point(item, x, y, xScale, yScale, chance, leaders) {
   const [a, b] = [numberOf(item, x.name), numberOf(item, y.name)];
   const [px, py] = [xScale(a.value), yScale(b.value)];
   const look = appearance(item);
@@ -193,7 +225,7 @@ function point(item, x, y, xScale, yScale, chance) {
     class: "mark-point", tabindex: -1, role: "button", "aria-label": told, tip: told, onclick: open,
     onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), open()),
   },
-    whisker(a, (v) => [xScale(v), py], xScale), whisker(b, (v) => [px, yScale(v)], yScale),
+    whisker(a, (v) => [xScale(v), py], xScale), whisker(interval(b, leaders), (v) => [px, yScale(v)], yScale),
     svg("g", { transform: `translate(${px} ${py})` },
       svg("circle", { r: 12, class: "target" }),
       shape(look.shape, 4.6, { class: `point c${look.colour}${out ? " out" : ""}`, "fill-opacity": out ? 0 : 0.12 + 0.88 * chance })));

@@ -1,7 +1,5 @@
 // Two lines side by side: each number, the ratio with its interval, and what else differs.
 
-const Z = 1.959963984540054;
-
 function pick(id) {
   const others = state.compare.filter((c) => c !== id);
   update({ compare: state.compare.includes(id) ? others : [...others, id].slice(-2) });

@@ -15,6 +15,7 @@ function unpackRow(body) {
   for (const name of ["suite", "machine", "model", "adapter", "precision", "options", "device", "workload", "detail"]) {
     row[name] = text(body[name]);
   }
+  row.load = row.workload;
   row.environment = body.environment === undefined ? null : packed.environments[body.environment];
   row.advice = (body.advice || []).map(([severity, ...rest]) => {
     const [code, message, remedy] = rest.map(text);
@@ -31,7 +32,7 @@ function unpackRow(body) {
 function unpackNumber([value, low, high, n, source, error]) {
   const number = { value: finite(value), low: finite(low), high: finite(high), n, source, error: error ?? null };
   if (number.low !== null && number.high !== null && Number.isFinite(number.high - number.low)) {
-    number.error = (number.high - number.low) / (2 * 1.959963984540054);
+    number.error = (number.high - number.low) / (2 * Z);
   }
   return number;
 }
@@ -74,13 +75,19 @@ function configurations(chosenRows, workload) {
 }
 
 function configurationItem(members, workload) {
-  const cost = members.find((r) => r.workload === workload) || null;
-  const quality = members.filter((r) => !COST_KINDS.includes(r.kind));
+  const cost = bestAttempt(members.filter((r) => r.workload === workload));
+  const labels = distinct(members.filter((r) => !COST_KINDS.includes(r.kind)).map((r) => r.workload));
+  const quality = labels.map((label) => bestAttempt(members.filter((r) => r.workload === label)));
   const chosen = [state.text, state.tasks].filter(Boolean);
   quality.sort((a, b) => chosen.includes(b.workload) - chosen.includes(a.workload));
-  const row = cost || members[0];
+  const row = cost || quality[0] || members[0];
   const marks = Object.keys(packed.marks).filter((m) => [cost, ...quality].some((r) => r?.marks.includes(m)));
   return { ...identity(row), id: row.id, row, cost, quality, rows: members, marks };
+}
+
+// The last row that has numbers, else the last: suites that changed leave several.
+function bestAttempt(attempts) {
+  return attempts.findLast((r) => r.outcome === "ok") || attempts.at(-1) || null;
 }
 
 // The row that a metric of an item comes from: cost from the chosen workload only.

@@ -1,6 +1,6 @@
 // Filters, limits and switches above the table.
 
-const NAMES = { suite: "Suite", machine: "Machine", model: "Model", adapter: "Runtime", precision: "Precision", device: "Device" };
+const NAMES = { suite: "Suite", machine: "Machine", model: "Model", adapter: "Runtime", precision: "Precision", device: "Device", load: "Workload" };
 const CHOICES_SHOWN = 100;
 const LIMIT_METRICS = {
   quality: ["accuracy", "bits_per_byte", "top1_agreement", "information_capacity", "kl_divergence", "quality_retention"],
@@ -26,7 +26,7 @@ function renderLimits() {
 
 function filter(name) {
   const values = distinct(rows.map((r) => r[name])).sort();
-  if (values.length < 2) return null;
+  if (values.length < 2 || (name === "load" && state.view !== "cells")) return null;
   const open = byId("filters").querySelector(`details[data-name="${name}"]`)?.open;
   const chosen = state[name];
   const summary = el("summary", { "data-key": `filter ${name}` },

@@ -1,5 +1,6 @@
 // Quantities as text, by the rules of effmark.units: three digits, a prefix, the unit.
 
+const Z = 1.959963984540054; // half-width of a 95 % interval in standard errors
 const DECIMAL = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]];
 const SMALL = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
 const PREFIXED = new Set(["s", "J", "W", "Hz", "J/token", "J/image", "J/request", "J/step", "J·s/token", "FLOP"]);

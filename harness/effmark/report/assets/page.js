@@ -25,10 +25,9 @@ function renderViews() {
 }
 
 function renderRankNote({ items, places }) {
-  const ranked = items.filter((i) => places.get(i).low !== undefined);
-  const groups = distinct(ranked.map((i) => comparableWith(i, state.by)));
-  byId("rank-note").textContent = groups.length > 1
-    ? `${groups.length} groups that do not compare with each other (another suite, machine, workload or text): ranks hold within each.` : "";
+  const groups = new Set(items.map((i) => places.get(i).key).filter(Boolean));
+  byId("rank-note").textContent = groups.size > 1
+    ? `${groups.size} groups that do not compare with each other (another suite, machine, workload or text): ranks hold within each.` : "";
 }
 
 function renderNotes() {

@@ -45,10 +45,11 @@ function rankItems(items, name) {
       groups.get(key).push(item);
     }
   }
-  for (const members of groups.values()) {
+  const largestFirst = [...groups].sort((a, b) => b[1].length - a[1].length);
+  largestFirst.forEach(([key, members], group) => {
     const numbers = members.map((item) => numberOf(item, name));
-    ranks(numbers, METRICS.get(name).direction).forEach((rank, i) => places.set(members[i], rank));
-  }
+    ranks(numbers, METRICS.get(name).direction).forEach((rank, i) => places.set(members[i], { ...rank, group, key }));
+  });
   return places;
 }
 

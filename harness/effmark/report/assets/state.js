@@ -1,11 +1,11 @@
 // What the visitor chose; lives in the address, so that a link shows the same page.
 
-const DIMENSIONS = ["suite", "machine", "model", "adapter", "precision", "device"];
+const DIMENSIONS = ["suite", "machine", "model", "adapter", "precision", "device", "load"];
 const LIMITS = ["quality", "latency", "energy", "memory"];
 const PREFERRED = ["tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy"];
 const DEFAULTS = {
   view: "configurations", by: "", flip: false, workload: "", text: "", tasks: "", y: "",
-  suite: [], machine: [], model: [], adapter: [], precision: [], device: [],
+  suite: [], machine: [], model: [], adapter: [], precision: [], device: [], load: [],
   admit: [], strict: false, hide: false,
   quality: null, latency: null, energy: null, memory: null,
   cell: "", compare: [], columns: [],
@@ -56,9 +56,9 @@ function usualScope() {
   return suites.length > 1 ? { suite: [mostCommon(rows.map((r) => r.suite))] } : {};
 }
 
-function scopedRows(except = "") {
+function scopedRows() {
   return rows.filter((row) =>
-    DIMENSIONS.every((d) => d === except || !state[d].length || state[d].includes(row[d])));
+    DIMENSIONS.every((d) => !state[d].length || state[d].includes(row[d]) || (d === "load" && state.view !== "cells")));
 }
 
 function labelsOf(kind, candidates = scopedRows()) {

@@ -30,6 +30,7 @@ function sorted(items, places) {
   const value = (item) => numberOf(item, state.by)?.value;
   return [...items].sort((a, b) => {
     if (ranked(a) !== ranked(b)) return ranked(a) ? -1 : 1;
+    if (ranked(a) && places.get(a).group !== places.get(b).group) return places.get(a).group - places.get(b).group;
     const [x, y] = [value(a), value(b)];
     if (x === undefined || y === undefined) return (x === undefined) - (y === undefined) || fullName(a).localeCompare(fullName(b));
     return x === y ? fullName(a).localeCompare(fullName(b)) : sign * (x - y);
@@ -48,12 +49,30 @@ function renderTable({ items, places }) {
   const chosen = columns(items);
   const axis = intervalAxis(shown.filter((i) => places.get(i).low !== undefined));
   byId("head").replaceChildren(headRow(chosen, axis));
-  byId("body").replaceChildren(...shown.slice(0, linesShown).map((item) => line(item, places.get(item), chosen, axis)));
+  byId("body").replaceChildren(...lines(shown.slice(0, linesShown), places, chosen, axis));
   const more = shown.length - linesShown;
   byId("more").replaceChildren(...(more > 0 ? [el("button", { type: "button", onclick: showMore }, `show ${Math.min(more, LINES_SHOWN)} more of ${count(more, "line")}`)] : []));
   byId("empty").hidden = shown.length > 0;
   byId("empty").textContent = rows.length ? "No line fits these filters." : "There are no records yet: run `effmark run` first.";
   renderColumnMenu(items);
+}
+
+// Groups that do not compare stand one below the other, each with its own first place.
+function lines(shown, places, chosen, axis) {
+  const several = shown.some((item) => places.get(item).group > 0);
+  const width = chosen.length + (axis ? 4 : 3);
+  let previous;
+  return shown.flatMap((item) => {
+    const { key } = places.get(item);
+    const heading = several && key !== previous && el("tr", { class: "group" },
+      el("th", { colspan: width, scope: "rowgroup" }, key ? groupName(key) : "no rank"));
+    previous = key;
+    return [heading, line(item, places.get(item), chosen, axis)].filter(Boolean);
+  });
+}
+
+function groupName(key) {
+  return JSON.parse(key).filter(Boolean).join(" · ");
 }
 
 function showMore() {
@@ -187,17 +206,18 @@ function renderColumnMenu(items) {
 function renderAnswer({ items, places }) {
   const metric = METRICS.get(state.by);
   const ranked = items.filter((i) => places.get(i).low !== undefined);
-  const firsts = ranked.filter((i) => places.get(i).low === 1);
-  const within = activeLimits().map(({ metric: m, bound }) => `${METRICS.get(m).label} ${limitText(METRICS.get(m), bound)}`);
-  const under = within.length ? ` with ${within.join(" and ")}` : "";
+  const firsts = ranked.filter((i) => places.get(i).low === 1 && places.get(i).group === 0);
+  const bounds = activeLimits().map(({ metric: m, bound }) => `${METRICS.get(m).label} ${limitText(METRICS.get(m), bound)}`);
+  const under = bounds.length ? ` with ${bounds.join(" and ")}` : "";
   if (!metric || !ranked.length) {
     byId("answer").replaceChildren(rows.length ? `Nothing can be ranked${metric ? ` by ${metric.label}` : ""}${under}.` : "");
     return;
   }
   const best = [...firsts].sort((a, b) => (metric.direction === "higher" ? -1 : 1) * (numberOf(a, metric.name).value - numberOf(b, metric.name).value))[0];
   const tied = firsts.length - 1;
+  const inGroup = ranked.some((i) => places.get(i).group > 0) ? ` (${groupName(places.get(best).key)})` : "";
   byId("answer").replaceChildren(
-    `Best ${metric.label}${under}: `, el("b", {}, fullName(best)), ` at ${formatNumber(numberOf(best, metric.name), metric.unit)}`,
+    `Best ${metric.label}${under}${inGroup}: `, el("b", {}, fullName(best)), ` at ${formatNumber(numberOf(best, metric.name), metric.unit)}`,
     tied > 0 ? `, not clearly ahead of ${count(tied, "other")}.` : ".",
     el("span", { class: "quiet" }, ` ${ranked.length} of ${count(items.length, state.view === "cells" ? "cell" : "configuration")} ranked.`));
 }
