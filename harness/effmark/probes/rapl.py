@@ -1,0 +1,136 @@
+"""RAPL: the energy counters of CPU sockets, by the kernel's powercap tree (Intel and AMD).
+
+Physics: `energy_uj` counts microjoules in steps of 15 to 61 uJ, refreshed about every millisecond,
+and starts again at 0 after `max_energy_range_uj` (65 kJ or more: five minutes at 200 W), so it is
+read often enough to see every wrap. `package` contains core and uncore; dram is inside on some
+parts and outside on others; psys contains the package. They are three scopes and never added; only
+sockets of the same scope are. The counter covers a whole socket, whoever uses it.
+
+Since CVE-2020-8694 only root may read it unless the owner of the machine decides otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from effmark.probes.contract import Instrument, Target, absent, sysfs_root
+from effmark.probes.edges import CounterFollower
+from effmark.probes.readings import Found, Sensor, combined, counter_readings
+from effmark.record import Missing
+
+__all__ = ["RaplProbe", "unwrapped"]
+
+_ERR_SYS_REL = 0.05
+_RESOLUTION_J = 61e-6
+_SCOPES = {"package": "package", "dram": "dram", "psys": "psys"}
+"""Core and uncore are parts of the package and left out."""
+_REMEDY = (
+    "sudo chmod -R a+r /sys/class/powercap/intel-rapl*/ (until the next boot), or the udev rule "
+    'SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chmod a+r /sys%p/energy_uj"; it lets other '
+    "users watch what the CPU computes (CVE-2020-8694)"
+)
+
+
+def unwrapped(read_uj: Callable[[], int], range_uj: int) -> Callable[[], float]:
+    """Return a reader in J that counts on where the counter starts again."""
+    last = read_uj()
+    total = 0
+
+    def read() -> float:
+        nonlocal last, total
+        now = read_uj()
+        total += (now - last) % range_uj
+        last = now
+        return total * 1e-6
+
+    return read
+
+
+class _Zone:
+    """One RAPL domain that can be read."""
+
+    def __init__(self, folder: Path, socket: str, scope: str) -> None:
+        self._file = folder / "energy_uj"
+        range_uj = int((folder / "max_energy_range_uj").read_text())
+        self.scope = scope
+        self.sensor = Sensor("rapl", socket, scope, _ERR_SYS_REL, _RESOLUTION_J)
+        self.follower = CounterFollower(unwrapped(self._read, range_uj))
+
+    def _read(self) -> int:
+        return int(self._file.read_text())
+
+
+class RaplProbe:
+    """All RAPL domains of this machine."""
+
+    name: ClassVar[str] = "rapl"
+    measures: ClassVar[bool] = True
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root or sysfs_root()
+        self._zones: list[_Zone] = []
+
+    def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
+        """Return the domains that can be read."""
+        folder = self._root / "class" / "powercap"
+        found = sorted(folder.glob("intel-rapl:*"))
+        if not found:
+            detail = f"no {folder}/intel-rapl:*; a virtual machine or a container seldom has it"
+            return absent("not_present", detail)
+        try:
+            for zone in found:
+                self._add(zone)
+        except PermissionError as error:
+            return absent("not_permitted", f"{error.filename}: only root may read it; {_REMEDY}")
+        except (OSError, ValueError) as error:
+            return absent("failed", f"{type(error).__name__}: {error}")
+        if not self._zones:
+            return absent("not_supported", f"{folder} has neither package, dram nor psys")
+        return tuple(
+            Instrument(
+                probe=self.name,
+                device_id=zone.sensor.device_id,
+                source="hw_counter",
+                scope=zone.scope,
+                resolution_j=_RESOLUTION_J,
+                err_sys_rel=_ERR_SYS_REL,
+                detail=str(folder),
+            )
+            for zone in self._zones
+        )
+
+    def _add(self, folder: Path) -> None:
+        name = (folder / "name").read_text().strip()
+        scope = _SCOPES.get(re.sub(r"-\d+$", "", name))
+        if scope is None:
+            return
+        parent = folder.name.rpartition(":")[0]
+        above = folder.parent / parent / "name"
+        socket = name if ":" not in parent else f"{above.read_text().strip()}/{name}"
+        self._zones.append(_Zone(folder, socket, scope))
+
+    def start(self) -> None:
+        """Forget earlier windows."""
+        for zone in self._zones:
+            zone.follower.start()
+
+    def poll(self) -> float:
+        """Read all domains."""
+        return min(zone.follower.poll() for zone in self._zones)
+
+    def stop(self, start_s: float, end_s: float) -> Found:
+        """Return the energy per scope; sockets are added, scopes are not."""
+        found: Found = ()
+        for scope in dict.fromkeys(zone.scope for zone in self._zones):
+            zones = [zone for zone in self._zones if zone.scope == scope]
+            parts = [
+                counter_readings(zone.sensor, zone.follower, None, start_s, end_s) for zone in zones
+            ]
+            found = (*found, *combined(parts))
+        return found
+
+    def close(self) -> None:
+        """Nothing is held open."""
