@@ -172,7 +172,15 @@ function repeat(row) {
     }
   };
   const code = el("code", { class: "command" }, command);
-  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), copied));
+  const only = `--model ${quoted(row.model)} --only ${quoted(`${row.adapter}/${row.precision}`)}`;
+  const narrower = command.startsWith("effmark run") && !command.includes("--only");
+  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), copied),
+    narrower && el("p", { class: "quiet" }, "This configuration alone: add ", el("code", {}, only)));
+}
+
+// One word for a shell, whatever is in it.
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }
 
 function provenance(row) {
