@@ -6,7 +6,7 @@ import datetime
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from effmark.errors import (
     UnsupportedError,
 )
 from effmark.probes.memory import PeakMemory
+from effmark.probes.state import MachineWatch
 from effmark.record import (
     Environment,
     Measured,
@@ -76,6 +77,8 @@ class CellRun:
         self._failure: tuple[Outcome, str] | None = None
         self._findings: Findings | None = None
         self._measuring: Measuring | None = None
+        self._machine = MachineWatch()
+        self._machine.start()
         memory.start()
         self._try(self._begin)
 
@@ -112,11 +115,25 @@ class CellRun:
         peak = self._memory.stop("peak_memory_b")
         shared = (*self._identity.measurements, peak)
         found = self._findings if self._failure is None else None
-        record = _record(
-            self._context, self._identity, found or Findings(), outcome, detail, shared
-        )
+        identity = replace(self._identity, environment=self._environment(interleaved))
+        record = _record(self._context, identity, found or Findings(), outcome, detail, shared)
         elapsed_s = time.monotonic() - self._start
         return record.model_copy(update={"elapsed_s": elapsed_s, "interleaved": interleaved})
+
+    def _environment(self, interleaved: str) -> Environment:
+        """Return the machine with its state around this cell."""
+        environment, machine = self._identity.environment, self._machine.stop()
+        state, unknown = dict(machine.state), dict(machine.unknown)
+        if interleaved and "foreign_cpu_ratio" in state:
+            del state["foreign_cpu_ratio"]
+            unknown["foreign_cpu_ratio"] = "other cells of this run took turns"
+        device = self._context.energy.seen
+        return environment.model_copy(
+            update={
+                "state": {**environment.state, **state, **device.state},
+                "unknown": {**environment.unknown, **unknown, **device.unknown},
+            }
+        )
 
     def _begin(self) -> None:
         found = WORKLOADS[self._context.cell.workload.kind](self._context)

@@ -15,6 +15,7 @@ from effmark.compare.noise import FEWEST_PROCESSES, Calibration
 from effmark.errors import SpecError
 from effmark.executors.session import Session
 from effmark.gate import gate, gate_json
+from effmark.probes.required import require_energy
 from effmark.report.comparison import gate_markdown, gate_text
 from effmark.report.noise import calibration_text
 from effmark.report.progress import show_progress
@@ -43,6 +44,12 @@ __all__ = ["command"]
 )
 @click.option("--profile", default="default", show_default=True, help="Profile for --calibrate.")
 @click.option("--only", multiple=True, metavar="ADAPTER[/PRECISION]", help="For --calibrate.")
+@click.option(
+    "--require-energy",
+    "needs_energy",
+    is_flag=True,
+    help="Fail where energy is missing or only estimated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, for a job summary or a comment.")
 def command(
@@ -58,6 +65,7 @@ def command(
     runs: int,
     profile: str,
     only: tuple[str, ...],
+    needs_energy: bool,
     as_json: bool,
     markdown: bool,
 ) -> None:
@@ -75,9 +83,11 @@ def command(
         return
     if candidate is None:
         raise SpecError("gate: one side is missing; effmark gate BASELINE CANDIDATE")
+    sides = select_records(baseline, folder), select_records(candidate, folder)
+    if needs_energy:
+        require_energy([*sides[0], *sides[1]])
     result = gate(
-        select_records(baseline, folder),
-        select_records(candidate, folder),
+        *sides,
         margin,
         calibration=load_calibrations(folder),
         alpha=alpha,

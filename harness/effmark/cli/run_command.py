@@ -9,6 +9,7 @@ import click
 from effmark.cache import default_cache
 from effmark.cli.options import plan_for, plan_options, results_option
 from effmark.executors.session import Session
+from effmark.probes.required import require_energy
 from effmark.report.page import write_page
 from effmark.report.progress import show_progress
 from effmark.report.table import print_table
@@ -27,6 +28,12 @@ __all__ = ["command"]
     help="Let the processes of a model take turns, for tight paired ratios.",
 )
 @click.option("--fresh", is_flag=True, help="Measure again what is already recorded.")
+@click.option(
+    "--require-energy",
+    "needs_energy",
+    is_flag=True,
+    help="Fail where energy is missing or only estimated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the new records as JSON lines.")
 def command(
     suite: str,
@@ -38,6 +45,7 @@ def command(
     results: str | None,
     interleave: bool,
     fresh: bool,
+    needs_energy: bool,
     as_json: bool,
 ) -> None:
     """Measure SUITE (an installed name or a .yaml file); KEY=VALUE overrides parts of it."""
@@ -57,6 +65,8 @@ def command(
         print_table(make_rows(ours))
         page = write_page(make_rows(latest(iter([*records, *new])).values()), folder / "index.html")
         click.echo(f"page: {page}", err=True)
+    if needs_energy:
+        require_energy(ours)
     bad = [r for r in ours if r.outcome not in plan.suite.allow]
     if bad:
         worst = bad[0]

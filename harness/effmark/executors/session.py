@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import shlex
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,6 +19,7 @@ from effmark.executors.local import WorkerFailed
 from effmark.executors.station import Observer, Orders, Station
 from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
+from effmark.probes.lock import device_lock
 from effmark.probes.peaks import machine_peaks
 from effmark.record import FINAL, Missing, Record
 from effmark.spec import Cell
@@ -47,7 +49,7 @@ class Session:
         """Run what is not done yet, one process after the other; return the new records."""
         pending = [(p, [c for c in p.cells if not _kept(c, done)]) for p in self.plan.processes]
         pending = [(process, cells) for process, cells in pending if cells]
-        with self._journal:
+        with self._journal, self._device():
             ready = self._prepare([process for process, _ in pending])
             for process, cells in pending:
                 if process in ready:
@@ -60,12 +62,21 @@ class Session:
         As many processes as fit into memory are alive at once, the baseline always among them.
         A party of which one cell is missing runs again as a whole: pairs are made of both.
         """
-        with self._journal:
+        with self._journal, self._device():
             ready = self._prepare(self.plan.processes)
             for party in parties([p for p in self.plan.processes if p in ready], self._orders):
                 if not all(_kept(cell, done) for process in party for cell in process.cells):
                     self._measure_together(party)
         return self._new
+
+    @contextmanager
+    def _device(self) -> Iterator[None]:
+        """Keep other runs off the devices, or note that they are there."""
+        devices = sorted({cell.device for cell in self.plan.cells})
+        with ExitStack() as stack:
+            alone = [stack.enter_context(device_lock(device)) for device in devices]
+            self._orders.state["device_exclusive"] = all(alone)
+            yield
 
     def _prepare(self, processes: Sequence[ProcessPlan]) -> list[ProcessPlan]:
         """Make all artefacts; return the processes that can run, keep the failure of others."""
