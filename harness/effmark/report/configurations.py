@@ -7,14 +7,14 @@ chosen by its label; by default the one that most configurations have.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from effmark.record import Missing
 from effmark.report.standing import family
 from effmark.rows import Number, Row
 
-__all__ = ["PROCESS_METRICS", "Board", "Configuration", "boards", "machine_of", "suite_of"]
+__all__ = ["PROCESS_METRICS", "Board", "Configuration", "boards", "machines_of", "suite_of"]
 
 PROCESS_METRICS = frozenset(
     ("compression_ratio", "effective_bits", "flops_per_token", "import_s", "kv_bytes_per_token",
@@ -66,8 +66,8 @@ class Board:
 def boards(rows: Sequence[Row]) -> list[Board]:
     """Return the configurations of rows, apart for each suite and machine."""
     places: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        places.setdefault((suite_of(row), machine_of(row, rows)), []).append(row)
+    for row, machine in zip(rows, machines_of(rows), strict=True):
+        places.setdefault((suite_of(row), machine), []).append(row)
     return [_board(suite, machine, mine) for (suite, machine), mine in places.items()]
 
 
@@ -77,14 +77,19 @@ def suite_of(row: Row) -> str:
     return f"{suite.name}-v{suite.version} {suite.profile}"
 
 
-def machine_of(row: Row, rows: Iterable[Row] = ()) -> str:
-    """Return the machine of a row; one that failed early takes that of its run."""
-    if row.record.environment is not None:
-        return row.record.environment.device_class
-    run = row.record.run_id
-    same = (r for r in rows if r.record.run_id == run and r.record.environment is not None)
-    found = next(same, None)
-    return "unknown machine" if found is None else machine_of(found)
+def machines_of(rows: Sequence[Row]) -> list[str]:
+    """Return the machine of each row; one that failed early takes that of its run."""
+    by_run = {
+        row.record.run_id: row.record.environment.device_class
+        for row in rows
+        if row.record.environment is not None
+    }
+    return [
+        by_run.get(row.record.run_id, "unknown machine")
+        if row.record.environment is None
+        else row.record.environment.device_class
+        for row in rows
+    ]
 
 
 def _board(suite: str, machine: str, rows: Sequence[Row]) -> Board:

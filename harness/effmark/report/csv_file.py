@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from effmark.report.configurations import machine_of
+from effmark.report.configurations import machines_of
 from effmark.report.names import formula_free, plain
 from effmark.report.standing import marks
 from effmark.rows import Number, Row, row_json
@@ -23,8 +23,8 @@ def csv_text(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, (*_CELL, *_NUMBER), lineterminator="\n", restval="")
     writer.writeheader()
-    for row in rows:
-        for line in _lines(row, rows):
+    for row, machine in zip(rows, machines_of(rows), strict=True):
+        for line in _lines(row, machine):
             writer.writerow({k: _safe(v) for k, v in line.items()})
     return out.getvalue()
 
@@ -33,11 +33,11 @@ def _safe(value: object) -> object:
     return formula_free(plain(value, 2000)) if isinstance(value, str) else value
 
 
-def _lines(row: Row, rows: Sequence[Row]) -> Iterator[dict[str, object]]:
+def _lines(row: Row, machine: str) -> Iterator[dict[str, object]]:
     """Yield a line per metric; a cell without any gives one line that says how it ended."""
     whole = row_json(row)
     cell = {name: whole[name] for name in _CELL if name in whole}
-    cell |= {"machine": machine_of(row, rows), "options": row.configuration[3],
+    cell |= {"machine": machine, "options": row.configuration[3],
              "marks": " ".join(marks(row))}  # fmt: skip
     if not row.metrics:
         yield {**cell, "reason": row.record.outcome, "detail": row.record.detail}

@@ -20,7 +20,7 @@ from typing import Any
 from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
-from effmark.report.configurations import PROCESS_METRICS, machine_of, suite_of
+from effmark.report.configurations import PROCESS_METRICS, machines_of, suite_of
 from effmark.report.page_cell import cell_detail, short
 from effmark.report.standing import MARKS, contenders, family, marks
 from effmark.rows import Number, Row
@@ -46,6 +46,7 @@ class _Pool:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
+        self.size_b = 0
         self._index: dict[str, int] = {}
 
     def put(self, value: Any) -> int:
@@ -53,20 +54,20 @@ class _Pool:
         if key not in self._index:
             self._index[key] = len(self.values)
             self.values.append(value)
+            self.size_b += _size(value)
         return self._index[key]
 
 
 def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page shows."""
     texts, places = _Pool(), _Pool()
-    packed = [_row(row, rows, texts, places) for row in rows]
-    shown, left_out = _fitting(rows, packed)
-    paired = _size([packed[i] for i in shown]) + _size_of_draws(rows) <= PAGE_BYTES * _ROW_SHARE
-    for i in shown:
-        _add_errors(rows[i], packed[i], texts, paired)
-    shown_rows = [packed[i] for i in shown]
-    spent = _size(shown_rows) + _size(texts.values) + _size(places.values)
-    without = _add_details([(rows[i], packed[i]) for i in shown], PAGE_BYTES - spent)
+    pairs = _fitting(rows, texts, places)
+    shown = [body for _, body in pairs]
+    paired = _size(shown) + _size_of_draws(rows) <= PAGE_BYTES * _ROW_SHARE
+    for row, body in pairs:
+        _add_errors(row, body, texts, paired)
+    spent = _size(shown) + texts.size_b + places.size_b
+    without = _add_details(pairs, PAGE_BYTES - spent)
     told = {name for row in rows for name in row.metrics}
     return {
         "title": _title(rows),
@@ -76,9 +77,9 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "marks": MARKS,
         "texts": texts.values,
         "environments": places.values,
-        "rows": shown_rows,
+        "rows": shown,
         "records": sum(len(row.records) for row in rows),
-        "left_out": {"rows": left_out, "details": without, "draws": not paired},
+        "left_out": {"rows": len(rows) - len(shown), "details": without, "draws": not paired},
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
 
@@ -134,7 +135,7 @@ def _metric(name: str) -> dict[str, str | bool]:
     }
 
 
-def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str, Any]:
+def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
     record, cell = row.record, row.record.cell
     model, adapter, precision, options, device = row.configuration
     environment = record.environment
@@ -142,7 +143,7 @@ def _row(row: Row, rows: Sequence[Row], texts: _Pool, places: _Pool) -> dict[str
     body: dict[str, Any] = {
         "id": cell.key[:16],
         "suite": texts.put(suite_of(row)),
-        "machine": texts.put(machine_of(row, rows)),
+        "machine": texts.put(machine),
         "model": texts.put(model),
         "model_id": cell.model.sha256[:8],
         "adapter": texts.put(adapter),
@@ -218,22 +219,23 @@ def _draws(known: Mapping[str, Contender], texts: _Pool) -> Iterator[tuple[str, 
 
 
 def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())
+    """Return the bytes of a value on the page, where `<`, `>` and `&` are written as six."""
+    text = json.dumps(value, ensure_ascii=False)
+    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
 
 
-def _fitting(rows: Sequence[Row], packed: Sequence[dict[str, Any]]) -> tuple[list[int], int]:
-    """Return the indices of the rows that the page holds, in order, and how many it leaves out."""
-    sizes = [_size(body) for body in packed]
+def _fitting(rows: Sequence[Row], texts: _Pool, places: _Pool) -> list[tuple[Row, dict[str, Any]]]:
+    """Return the rows that the page holds, in their order, with what it shows of them."""
+    machines = machines_of(rows)
     room = PAGE_BYTES * _ROW_SHARE
-    if sum(sizes) <= room:
-        return list(range(len(rows))), 0
-    chosen: set[int] = set()
+    chosen: dict[int, dict[str, Any]] = {}
     for index in _best_first(rows):
-        room -= sizes[index]
-        if room < 0:
+        body = _row(rows[index], machines[index], texts, places)
+        room -= _size(body)
+        if room < texts.size_b + places.size_b:
             break
-        chosen.add(index)
-    return sorted(chosen), len(rows) - len(chosen)
+        chosen[index] = body
+    return [(rows[index], chosen[index]) for index in sorted(chosen)]
 
 
 def _best_first(rows: Sequence[Row]) -> Iterator[int]:

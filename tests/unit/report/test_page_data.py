@@ -99,6 +99,21 @@ def test_the_best_rows_stay_on_a_crowded_page(demo_rows: list[Row]) -> None:
     assert min(shown) == pytest.approx(best, rel=1e-6)
 
 
+def test_ten_thousand_models_with_long_hostile_names_stay_below_three_megabytes(
+    make_record: Callable[..., Record],
+) -> None:
+    (row,) = make_rows([make_record(blocks=8)])
+
+    def renamed(name: str) -> Row:
+        model = row.record.cell.model.model_copy(update={"name": name})
+        cell = row.record.cell.model_copy(update={"model": model})
+        return Row(row.record.model_copy(update={"cell": cell}), row.records, row.metrics)
+
+    page = render_page([renamed(f"{i} " + "<" * 250) for i in range(10_000)])
+    assert len(page.encode()) < 3_000_000
+    assert data_of(page)["left_out"]["rows"] > 0
+
+
 def test_unreadable_lines_are_counted() -> None:
     data = page_data([], [f"file:{i}: torn" for i in range(50)])
     assert data["damage"]["count"] == 50 and len(data["damage"]["places"]) == 20
