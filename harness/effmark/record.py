@@ -168,7 +168,7 @@ class Settings(Frozen):
     precision: Precision = Precision()
     budget_s: float | None = None
     """Seconds of measuring that this cell was given; None: until precise."""
-    min_blocks: int = 5
+    min_blocks: int = 6
     max_blocks: int = 1000
 
 
