@@ -24,7 +24,12 @@ from effmark.scores import (
     mfu,
 )
 from effmark.spec import Decode, Prefill
-from effmark.stats import Estimate, TooFew, ratio_of_medians_interval
+from effmark.stats import (
+    Estimate,
+    TooFew,
+    paired_ratio_interval,
+    ratio_of_medians_interval,
+)
 
 __all__ = ["ROWS_SCHEMA_VERSION", "Number", "Row", "make_rows", "row_json"]
 
@@ -226,7 +231,9 @@ def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
     for name in _WORK:
         mine, base = metric_samples(row.record).get(name), metric_samples(baseline.record).get(name)
         if isinstance(mine, Samples) and isinstance(base, Samples):
-            compared = ratio_of_medians_interval(list(mine.values), list(base.values))
+            turns = row.record.interleaved and row.record.interleaved == baseline.record.interleaved
+            ratio = paired_ratio_interval if turns else ratio_of_medians_interval
+            compared = ratio(list(mine.values), list(base.values))
             found["speedup"] = _from_estimate("speedup", compared, "clock")
             break
     found.update(_retention(row, baseline))

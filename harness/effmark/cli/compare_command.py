@@ -9,6 +9,7 @@ import click
 from effmark.cli.options import results_option
 from effmark.compare import compare_records, comparison_json
 from effmark.errors import SpecError
+from effmark.record import Record
 from effmark.report.comparison import comparison_markdown, comparison_text
 from effmark.selection import pair_cells, select_records
 from effmark.store import results_folder
@@ -26,7 +27,9 @@ _NOT_COMPARABLE = 12
 @click.option("--alpha", default=0.05, show_default=True, help="Accepted rate of wrong verdicts.")
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics.")
 @click.option("--allow", multiple=True, metavar="FIELD", help="Field that may differ all the same.")
-@click.option("--paired", is_flag=True, help="The blocks of A and B were interleaved.")
+@click.option(
+    "--paired", is_flag=True, help="The blocks of A and B took turns [default: as recorded]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def command(
@@ -53,7 +56,13 @@ def command(
         raise SpecError(f"{a!r} and {b!r} have no cell in common; compare two record ids instead")
     found = [
         compare_records(
-            one, two, margin, alpha=alpha, metrics=metrics or None, paired=paired, allow=allow
+            one,
+            two,
+            margin,
+            alpha=alpha,
+            metrics=metrics or None,
+            paired=paired or _took_turns(one, two),
+            allow=allow,
         )
         for one, two in pairs
     ]
@@ -64,3 +73,10 @@ def command(
         click.echo("\n\n".join(render(c) for c in found))
     if all(c.refused for c in found):
         raise click.exceptions.Exit(_NOT_COMPARABLE)
+
+
+def _took_turns(one: list[Record], two: list[Record]) -> bool:
+    """Return whether the blocks of two single records were interleaved."""
+    if len(one) != 1 or len(two) != 1:
+        return False
+    return bool(one[0].interleaved) and one[0].interleaved == two[0].interleaved
