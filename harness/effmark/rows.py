@@ -232,8 +232,8 @@ def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
         mine, base = metric_samples(row.record).get(name), metric_samples(baseline.record).get(name)
         if isinstance(mine, Samples) and isinstance(base, Samples):
             turns = row.record.interleaved and row.record.interleaved == baseline.record.interleaved
-            ratio = paired_ratio_interval if turns else ratio_of_medians_interval
-            compared = ratio(list(mine.values), list(base.values))
+            form = paired_ratio_interval if turns else ratio_of_medians_interval
+            compared = form(list(mine.values), list(base.values))
             found["speedup"] = _from_estimate("speedup", compared, "clock")
             break
     found.update(_retention(row, baseline))
