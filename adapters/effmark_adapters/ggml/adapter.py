@@ -32,8 +32,6 @@ from effmark_adapters.ggml.model import BATCH_TOKENS, Chooser, LoadedModel
 
 __all__ = ["GgufAdapter"]
 
-_KV_VALUE_B = 2
-"""Bytes of a value in llama.cpp's cache, which is f16 by default."""
 _QUANTISED_ACTIVATIONS = "int8 per block of the weights"
 
 
@@ -42,7 +40,9 @@ class GgufAdapter:
 
     All sequences of a batch advance in lockstep, one llama_decode per step. Greedy tokens are the
     argmax of the logits, sampled ones come from llama.cpp's own samplers, one chain and seed
-    (seed + i) per sequence. Nothing of a request is kept for the next one.
+    (seed + i) per sequence. Nothing of a request is kept for the next one. Everything else is as
+    llama.cpp has it by default, but with f32 weights the cache is f32 and flash attention off:
+    that is the exact reference; `facts().runtime` says which.
     """
 
     name: ClassVar[str]
@@ -99,6 +99,7 @@ class GgufAdapter:
             context_tokens=request.context_tokens,
             sequences=request.batch,
             threads=request.threads,
+            exact=_is_exact(self._file),
         )
 
     def facts(self) -> ModelFacts:
@@ -114,7 +115,7 @@ class GgufAdapter:
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=kv_bytes_per_token(facts.config, _KV_VALUE_B),
+            kv_bytes_per_token=_cache_b(self._file),
             flops_per_unit=flops_per_token(facts.config),
             context_tokens=context_tokens(facts.config),
             config=facts.config,
@@ -122,7 +123,6 @@ class GgufAdapter:
             runtime={
                 "version": self._library().owner,
                 "threads": request.threads,
-                "kv_cache_type": "f16",
                 **model.runtime(),
             },
         )
@@ -206,10 +206,20 @@ def _quantisation(file: GgufFile) -> dict[str, int | float | str | bool | None]:
     }
 
 
+def _is_exact(file: GgufFile) -> bool:
+    """Return whether to calculate in f32 throughout, which is done where all weights are f32."""
+    return file.facts.matrix_type == "F32"
+
+
+def _cache_b(file: GgufFile) -> int:
+    """Return the bytes of keys and values of one token."""
+    return kv_bytes_per_token(file.facts.config, 4 if _is_exact(file) else 2)
+
+
 def _check_memory(file: GgufFile, request: LoadRequest) -> None:
     """Refuse a cache that the machine cannot hold: llama.cpp would be killed while it clears it."""
     tokens = request.context_tokens * request.batch
-    need_b = file.facts.weights_b + tokens * kv_bytes_per_token(file.facts.config, _KV_VALUE_B)
+    need_b = file.facts.weights_b + tokens * _cache_b(file)
     have_b = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need_b > have_b:
         raise OutOfMemoryError(

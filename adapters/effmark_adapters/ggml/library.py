@@ -6,16 +6,20 @@ every token (a server holds back tokens that end inside a UTF-8 character), logi
 position, batches in lockstep, and no thread, socket or signal handler of a server.
 
 The parameter structs change between versions. They are therefore passed as blobs that
-llama.cpp itself fills with defaults, larger than any version of them; only their first four
-numbers are set, after checking that they hold the known defaults. `llama_batch` is checked by
-letting the library fill one. What does not fit is refused by name before a model is loaded.
+llama.cpp itself fills with defaults, larger than any version of them. Their first four numbers
+are set after checking that they hold the known defaults. Exact arithmetic needs three more: flash
+attention, the last of four neighbours that are -1, and the types of keys and values, the only two
+neighbours that are "f16"; what they then really are is read from llama.cpp's log. `llama_batch`
+is checked by letting the library fill one. What does not fit is refused by name.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import re
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +103,25 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 _FIRST_DEFAULTS = (512, 2048, 512, 1)
 """n_ctx, n_batch, n_ubatch, n_seq_max: how llama_context_params begins, and its defaults."""
+_PARAMS_WORDS = 48
+"""Words of llama_context_params to look at; it has 34 to 36."""
 _WARNING, _ERROR = 3, 4
 """Levels of ggml's log."""
-_QUANTISED_TYPES = {"Q4_K": 12, "Q6_K": 14}
+_F32, _F16 = 0, 1
+_K_TYPES = {"Q4_K": 12, "Q6_K": 14}
 """Numbers of ggml's types."""
+_UNSET = 2**32 - 1
+"""-1 as an unsigned word: rope scaling, pooling, attention, flash attention are `auto`."""
+_OFF = 0
+_SAID = {
+    "keys": re.compile(rb" K \((\w+)\)"),
+    "values": re.compile(rb" V \((\w+)\)"),
+    "flash_attention": re.compile(rb"flash_attn\s*= (\w+)"),
+}
+"""What llama.cpp's log says of a context that it made."""
 
 _log: deque[str] = deque(maxlen=8)
+_said: dict[str, str] = {}
 
 
 def drain_log() -> str:
@@ -116,8 +133,13 @@ def drain_log() -> str:
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 def _keep(level: int, text: bytes | None, _: Any) -> None:
-    if level in (_WARNING, _ERROR) and text:
+    if not text:
+        return
+    if level in (_WARNING, _ERROR):
         _log.append(text.decode(errors="replace").strip())
+    for name, pattern in _SAID.items():
+        if found := pattern.search(text):
+            _said[name] = found[1].decode()
 
 
 class Library:
@@ -145,12 +167,31 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)  # typed for mypy: the functions are set above
 
-    def context_params(self, context: int, batch: int, microbatch: int, sequences: int) -> _Blob:
-        """Return parameters of a context, all else as llama.cpp has it by default."""
+    def new_context(
+        self, model: Any, numbers: Sequence[int], *, exact: bool
+    ) -> tuple[Any, dict[str, str]]:
+        """Return a new context of a model, or None, and what llama.cpp says of it.
+
+        Args:
+            model: A loaded model.
+            numbers: Tokens of all caches, of a batch and of a microbatch; sequences.
+            exact: f32 throughout. By default the cache is f16, and flash attention on a CPU
+                rounds to f16 inside, whatever the cache holds: 1e-3 in a log-probability.
+        """
         params: _Blob = self.llama_context_default_params()
-        for i, value in enumerate((context, batch, microbatch, sequences)):
+        for i, value in enumerate(numbers):
             params.words[i] = value
-        return params
+        if exact:
+            params.words[self._place([_UNSET] * 4, "flash attention") + 3] = _OFF
+            at = self._place([_F16] * 2, "the types of the cache")
+            params.words[at] = params.words[at + 1] = _F32
+        _said.clear()
+        context = self.llama_init_from_model(model, params)
+        wanted = {"keys": "f32", "values": "f32", "flash_attention": "disabled"}
+        if context and exact and _said != wanted:
+            self.llama_free(context)
+            raise self._misfit(f"made a context of {_said}, not of {wanted}")
+        return context, dict(_said)
 
     def chain(self) -> Any:
         """Return a new, empty chain of samplers."""
@@ -164,7 +205,7 @@ class Library:
         block, size_b = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
         *outer, columns = values.shape
         out = np.empty((*outer, columns // block * size_b), np.uint8)
-        rows, number = values.size // columns, _QUANTISED_TYPES[kind]
+        rows, number = values.size // columns, _K_TYPES[kind]
         self.ggml_quantize_chunk(
             number, values.ctypes.data, out.ctypes.data, 0, rows, columns, None
         )
@@ -180,6 +221,15 @@ class Library:
             (batch.embd, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
         ):
             raise self._misfit("has another llama_batch")
+
+    def _place(self, words: list[int], what: str) -> int:
+        """Return where llama_context_params has these default words; once, or it is refused."""
+        defaults = self.llama_context_default_params().words[:_PARAMS_WORDS]
+        size, start = len(words), len(_FIRST_DEFAULTS)
+        found = [i for i in range(start, len(defaults)) if defaults[i : i + size] == words]
+        if len(found) != 1:
+            raise self._misfit(f"has {what} where it cannot be found")
+        return found[0]
 
     def _misfit(self, what: str) -> PrerequisiteError:
         return PrerequisiteError(

@@ -21,7 +21,14 @@ class LoadedModel:
     """One model with one context; its memory belongs to llama.cpp until `close`."""
 
     def __init__(
-        self, library: Library, path: Path, *, context_tokens: int, sequences: int, threads: int
+        self,
+        library: Library,
+        path: Path,
+        *,
+        context_tokens: int,
+        sequences: int,
+        threads: int,
+        exact: bool = False,
     ) -> None:
         self._library = library
         drain_log()
@@ -30,10 +37,8 @@ class LoadedModel:
         )
         if not self._model:
             raise _refused(f"cannot load {path.name}")
-        params = library.context_params(
-            context_tokens * sequences, BATCH_TOKENS, BATCH_TOKENS, sequences
-        )
-        self._context = library.llama_init_from_model(self._model, params)
+        numbers = (context_tokens * sequences, BATCH_TOKENS, BATCH_TOKENS, sequences)
+        self._context, self._said = library.new_context(self._model, numbers, exact=exact)
         if not self._context:
             library.llama_model_free(self._model)
             raise _refused(f"cannot make a context of {context_tokens} x {sequences} tokens")
@@ -187,6 +192,8 @@ class LoadedModel:
             "batch_tokens": int(self._library.llama_n_batch(self._context)),
             "microbatch_tokens": int(self._library.llama_n_ubatch(self._context)),
             "sequences": int(self._library.llama_n_seq_max(self._context)),
+            "kv_cache_type": self._said.get("keys"),
+            "flash_attention": self._said.get("flash_attention"),
             "cache_tokens": int(self._library.llama_n_ctx(self._context)),
         }
 
