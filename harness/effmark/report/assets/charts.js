@@ -60,7 +60,8 @@ function axisUnit(unit) {
 
 function axes(x, y, xMetric, yMetric, frame = FRAME) {
   const { width, height, left, right, top, bottom } = frame;
-  const [across, up] = [ticks(x), ticks(y, 5)];
+  const whole = (t) => xMetric.unit !== "count" || Number.isInteger(t);
+  const [across, up] = [ticks(x).filter(whole), ticks(y, 5)];
   const [below, beside] = [tickTexts(across, axisUnit(xMetric.unit)), tickTexts(up, axisUnit(yMetric.unit))];
   return svg("g", { class: "axes" },
     across.map((t, i) => svg("g", {},
