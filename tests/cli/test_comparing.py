@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from effmark.store import read_records
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+SuiteOf = Callable[..., Path]
+
+
+def test_interleaved_cells_share_their_rounds(
+    effmark: Command, suite_of: SuiteOf, tmp_path: Path
+) -> None:
+    suite = suite_of(
+        "{adapter: synthetic_lm, precision: [fp32, int4], options: {tpot_s: 0.001}}",
+        "{adapter: synthetic_lm, precision: fp32, options: {fail: segfault, fail_at: 12}}",
+    )
+    done = effmark("run", str(suite), "--interleave", "baseline=null", "quality={}")
+    assert done.returncode == 4, done.stderr
+    records = list(read_records(tmp_path / "results"))
+    good = [r for r in records if not r.cell.options.get("fail")]
+    first = [r for r in good if r.cell.workload.label.endswith("b1")]
+    assert len(first) == 2
+    assert first[0].interleaved == first[1].interleaved != ""
+    assert len(first[0].blocks) == len(first[1].blocks) >= 6
+    assert first[0].energy == ()
+    assert first[0].energy_missing[0].reason == "not_applicable"
+    bad = [r for r in records if r.cell.options.get("fail")]
+    assert {r.outcome for r in bad} == {"crash"}
+
+
+def test_compare_pairs_what_took_turns(effmark: Command, suite_of: SuiteOf, tmp_path: Path) -> None:
+    suite = suite_of("{adapter: synthetic_lm, precision: [fp32, int4], options: {tpot_s: 0.001}}")
+    effmark("run", str(suite), "--interleave", "baseline=null", "quality={}")
+    ids = [r.id for r in read_records(tmp_path / "results") if r.cell.workload.label.endswith("b1")]
+    done = effmark("compare", *ids, "--metric", "e2e_latency_s", "--json")
+    assert done.returncode == 0, done.stderr
+    (comparison,) = json.loads(done.stdout)
+    (metric,) = comparison["metrics"]
+    assert metric["metric"] == "e2e_latency_s"
+    assert "pair" in json.dumps(metric).lower()
+
+
+def test_gate_exit_codes(effmark: Command, suite_of: SuiteOf, tmp_path: Path) -> None:
+    small = [
+        "quality={}",
+        "baseline=null",
+        "workloads=[{decode: {prompt_tokens: 4, new_tokens: 4}}]",
+    ]
+    fast = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.004}}")
+    a, b, slow_results = tmp_path / "a", tmp_path / "b", tmp_path / "slow"
+    for results in (a, b):
+        effmark("run", str(fast), *small, "--repetitions", "3", "--results", str(results))
+    slow = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.008}}")
+    effmark("run", str(slow), *small, "--repetitions", "3", "--results", str(slow_results))
+    only = ["--metric", "tpot_s", "--margin", "0.3"]
+    assert effmark("gate", str(a), str(b), *only).returncode in (0, 11)  # a busy machine: undecided
+    refused = effmark("gate", str(a), str(slow_results), *only)
+    assert refused.returncode == 12, refused.stdout
+    assert effmark("gate", str(a), "nothing-like-this").returncode == 5
+    assert effmark("gate", str(a), str(b), "--margin", "-1").returncode == 2
+
+
+def test_rerun_repeats_a_cell_and_compares(effmark: Command, toy: Path, tmp_path: Path) -> None:
+    effmark("run", str(toy), "--only", "fp32")
+    first = next(iter(read_records(tmp_path / "results")))
+    done = effmark("rerun", first.id[:10], "--json")
+    assert done.returncode == 0, done.stderr
+    again = list(read_records(tmp_path / "results"))[-1]
+    assert again.cell.key == first.cell.key
+    assert again.id != first.id
+    assert json.loads(done.stdout)["a"]
+
+
+def test_eval_runs_a_local_task_file(effmark: Command, tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"q": "a", "choices": ["b", "c"], "gold": 0}\n' * 4)
+    (tmp_path / "mine.yaml").write_text(
+        "task: mine\ndataset_path: json\ndataset_kwargs:\n  data_files: {test: items.jsonl}\n"
+        "output_type: multiple_choice\ntest_split: test\ndoc_to_text: '{{q}}'\n"
+        "doc_to_choice: '{{choices}}'\ndoc_to_target: '{{gold}}'\n"
+        "metric_list:\n  - {metric: acc, aggregation: mean, higher_is_better: true}\n"
+    )
+    done = effmark("eval", "--adapter", "llama-cpp", "--precision", "f16", "--model", "effmark-1m",
+                   "--tasks", str(tmp_path / "mine.yaml"), "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 0 <= json.loads(done.stdout)["mine"]["acc,none"] <= 1
