@@ -9,6 +9,8 @@ import pytest
 
 from effmark.ranking import Rank
 from effmark.record import Record
+from effmark.report.configurations import machines_of
+from effmark.report.page_data import row_id
 from effmark.report.standing import ranks_of
 from effmark.rows import Row, make_rows
 from effmark.units import format_quantity
@@ -253,7 +255,7 @@ def test_the_page_and_the_library_give_the_same_ranks(
             groups.setdefault(label, []).append(row)
         for rows in groups.values():
             for row, place in zip(rows, ranks_of(rows, metric), strict=True):
-                shown = found[row.record.cell.key[:16]]
+                shown = found[row_id(row, machines_of([row])[0])]
                 if isinstance(place, Rank):
                     assert (shown["low"], shown["high"]) == (place.low, place.high), metric
                 else:

@@ -24,8 +24,9 @@ from effmark.report.configurations import PROCESS_METRICS, machines_of, suite_of
 from effmark.report.page_cell import cell_detail, short
 from effmark.report.standing import MARKS, contenders, family, marks
 from effmark.rows import Number, Row
+from effmark.schema import content_hash
 
-__all__ = ["PAGE_BYTES", "page_data", "page_facts"]
+__all__ = ["PAGE_BYTES", "page_data", "page_facts", "row_id"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
@@ -135,13 +136,18 @@ def _metric(name: str) -> dict[str, str | bool]:
     }
 
 
+def row_id(row: Row, machine: str) -> str:
+    """Return the name of a row in links to the page: the same as long as cell and machine are."""
+    return content_hash([row.record.cell.key, machine])[:16]
+
+
 def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
     record, cell = row.record, row.record.cell
     model, adapter, precision, options, device = row.configuration
     environment = record.environment
     facts = record.facts
     body: dict[str, Any] = {
-        "id": cell.key[:16],
+        "id": row_id(row, machine),
         "suite": texts.put(suite_of(row)),
         "machine": texts.put(machine),
         "model": texts.put(model),
