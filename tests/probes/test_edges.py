@@ -1,0 +1,221 @@
+"""The estimators in simulated time: a counter of known truth, a sampler of known lateness."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from effmark.probes.edges import CounterFollower, Edge, lay_windows
+from effmark.probes.power_trace import PowerTrace
+from effmark.probes.readings import Sensor, combined, counter_readings, power_readings
+from effmark.record import EnergyReading, Missing
+
+SENSOR = Sensor("test", "device", "gpu_board", 0.05, 1e-3, 700.0)
+
+
+class World:
+    """A device with a stepped counter and a host that wakes up late."""
+
+    def __init__(self, tau_s: float, seed: int, *, late_s: float = 0.0003) -> None:
+        self.dice = random.Random(seed)
+        self.now = 1000.0
+        self.tau, self.late = tau_s, late_s
+        self.phase = self.dice.random() * tau_s
+        self.ripple_hz = self.dice.uniform(3, 40)
+        self.stuck_at: float | None = None
+        self.drop_at: float | None = None
+
+    def energy(self, t: float) -> float:
+        """450 W with 30 % of ripple, from time 1000."""
+        t -= 1000.0
+        w = 2 * math.pi * self.ripple_hz
+        return 450 * t + 450 * 0.3 / w * (1 - math.cos(w * t))
+
+    def read(self) -> float:
+        self.now += self.dice.uniform(20e-6, 200e-6)
+        t = self.now if self.stuck_at is None else min(self.now, self.stuck_at)
+        if self.tau:
+            t = math.floor((t - self.phase) / self.tau) * self.tau + self.phase
+        value = round(self.energy(t) + 5000, 3)
+        return value - 5000 if self.drop_at is not None and self.now > self.drop_at else value
+
+    def clock(self) -> float:
+        return self.now
+
+    def watch(self, follower: CounterFollower, seconds: float) -> tuple[float, float]:
+        start = self.now
+        follower.start()
+        wake = follower.poll()
+        while self.now < start + seconds:
+            self.now = max(self.now, wake) + self.dice.expovariate(1 / self.late)
+            wake = follower.poll()
+        return start, self.now
+
+
+def readings_of(world: World, follower: CounterFollower, seconds: float) -> list[EnergyReading]:
+    found = counter_readings(SENSOR, follower, None, *world.watch(follower, seconds))
+    assert not [f for f in found if isinstance(f, Missing)], found
+    return [f for f in found if isinstance(f, EnergyReading)]
+
+
+def error_of(world: World, reading: EnergyReading) -> float:
+    truth = world.energy(reading.end_s) - world.energy(reading.start_s)
+    return abs(reading.joules - truth) / truth
+
+
+@pytest.mark.parametrize("tau_s", [0.010, 0.020, 0.100])
+def test_the_period_of_a_counter_is_found(tau_s: float) -> None:
+    world = World(tau_s, seed=1)
+    follower = CounterFollower(world.read, world.clock)
+    world.watch(follower, 3.0)
+    assert follower.period_s == pytest.approx(tau_s, rel=0.2)
+
+
+def test_the_bound_covers_the_error_in_95_percent_of_200_runs() -> None:
+    covered = naive_covered = 0
+    for seed in range(200):
+        world = World((0.01, 0.02, 0.1)[seed % 3], seed)
+        follower = CounterFollower(world.read, world.clock)
+        start = world.now
+        begin = world.read()
+        reading = readings_of(world, follower, (0.33, 1.04, 2.07)[seed // 3 % 3])[0]
+        naive = world.read() - begin
+        truth = world.energy(world.now) - world.energy(start)
+        assert reading.err_window_rel is not None
+        covered += error_of(world, reading) <= reading.err_window_rel
+        naive_covered += abs(naive - truth) / truth <= reading.err_window_rel
+    assert covered >= 190
+    assert naive_covered <= 100  # reading at both ends errs by far more than the bound
+
+
+def test_a_late_sampler_widens_the_bound_and_stays_inside() -> None:
+    for seed in range(40):
+        world = World(0.1, seed, late_s=0.008)
+        follower = CounterFollower(world.read, world.clock)
+        reading = readings_of(world, follower, 2.07)[0]
+        assert reading.err_window_rel is not None
+        assert error_of(world, reading) <= reading.err_window_rel
+
+
+def test_long_windows_are_cut_into_repeats_of_twenty_periods() -> None:
+    world = World(0.1, seed=3)
+    found = readings_of(world, CounterFollower(world.read, world.clock), 13.0)
+    assert len(found) == 6
+    assert all(r.end_s - r.start_s > 1.5 for r in found)
+    assert all(a.end_s <= b.start_s for a, b in zip(found, found[1:], strict=False))
+    assert all(r.updates_count and r.updates_count >= 15 for r in found)
+
+
+def test_a_known_period_is_polled_sparsely() -> None:
+    world = World(0.1, seed=4)
+    follower = CounterFollower(world.read, world.clock)
+    world.watch(follower, 3.0)
+    reads = 0
+    read = world.read
+
+    def counted() -> float:
+        nonlocal reads
+        reads += 1
+        return read()
+
+    follower._read = counted
+    world.watch(follower, 5.0)
+    assert reads < 5 * 200  # a fifth of what fine reading all the time would take
+
+
+def test_a_fast_counter_is_read_at_leisure_and_bounded_by_its_period() -> None:
+    world = World(0.001, seed=5)
+    follower = CounterFollower(world.read, world.clock)
+    world.watch(follower, 0.5)
+    assert follower.fast
+    reading = readings_of(world, follower, 2.1)[0]
+    assert reading.err_window_rel is not None
+    assert error_of(world, reading) <= reading.err_window_rel <= 0.005
+
+
+def test_a_counter_that_goes_backwards_is_rejected() -> None:
+    world = World(0.1, seed=6)
+    world.drop_at = world.now + 1.0
+    follower = CounterFollower(world.read, world.clock)
+    (found,) = counter_readings(SENSOR, follower, None, *world.watch(follower, 2.0))
+    assert isinstance(found, Missing)
+    assert found.reason == "rejected"
+    assert "backwards" in found.detail
+
+
+@pytest.mark.parametrize("after_s", [-1.0, 2.0])
+def test_a_counter_that_stands_still_is_rejected(after_s: float) -> None:
+    world = World(0.1, seed=7)
+    world.stuck_at = world.now + after_s
+    follower = CounterFollower(world.read, world.clock)
+    (found,) = counter_readings(SENSOR, follower, None, *world.watch(follower, 5.0))
+    assert isinstance(found, Missing)
+    assert found.reason == "rejected"
+
+
+def test_a_window_without_two_refreshes_says_how_long_it_has_to_be() -> None:
+    world = World(0.1, seed=8)
+    follower = CounterFollower(world.read, world.clock)
+    (found,) = counter_readings(SENSOR, follower, None, *world.watch(follower, 0.02))
+    assert isinstance(found, Missing)
+    assert found.reason == "too_few_samples"
+    assert "let the load run for 2 s" in found.detail
+
+
+def test_a_unit_error_is_more_power_than_the_limit_allows() -> None:
+    world = World(0.1, seed=9)
+    follower = CounterFollower(lambda: world.read() * 1000, world.clock)
+    (found,) = counter_readings(SENSOR, follower, None, *world.watch(follower, 2.0))
+    assert isinstance(found, Missing)
+    assert "at a limit of 700 W" in found.detail
+
+
+def test_windows_lie_inside_and_prefer_edges_that_are_known_well() -> None:
+    edges = [Edge(float(i), float(i), 0.001 if i % 3 else 0.2) for i in range(1, 100)]
+    found = lay_windows(edges, 5.5, 80.5, 20, 10, random.Random(1))
+    assert len(found) == 3
+    assert all(a.earliest_s >= 5.5 and b.latest_s <= 80.5 for a, b in found)
+    assert all(edge.slack_s == 0.001 for _, edge in found[:-1])
+
+
+def test_a_burst_is_integrated_with_both_ends_interpolated() -> None:
+    trace = PowerTrace()
+    for i in range(401):
+        t = i * 0.01
+        trace.add(t, 500.0 if 1.0 <= t < 2.24 else 100.0)
+    whole = trace.integrate(0.005, 3.995)
+    assert whole is not None
+    assert whole.joules == pytest.approx(1.24 * 500 + 2.75 * 100, rel=0.01)
+    assert abs(whole.joules - 895) <= whole.err_j
+
+
+def test_power_that_falls_silent_is_rejected_not_drawn_flat() -> None:
+    trace = PowerTrace()
+    for i in [*range(100), *range(300, 400)]:
+        trace.add(i * 0.01, 100.0)
+    (found,) = power_readings(SENSOR, trace, 0.0, 3.99)
+    assert isinstance(found, Missing)
+    assert "silent for 2.01 s" in found.detail
+
+
+def test_two_devices_add_up_with_their_errors_and_a_part_is_not_the_whole() -> None:
+    def reading(device: str, start: float, watts: float) -> EnergyReading:
+        return EnergyReading(
+            joules=watts * 10, source="hw_counter", scope="gpu_board", probe="nvml",
+            device_id=device, start_s=start, end_s=start + 10, err_window_rel=0.001,
+        )  # fmt: skip
+
+    a, b = reading("A", 0.0, 100), reading("B", 0.05, 300)
+    whole, *parts = combined([(a,), (b,)])
+    assert isinstance(whole, EnergyReading)
+    assert whole.device_id == "A+B"
+    assert whole.joules == pytest.approx(400 * (whole.end_s - whole.start_s))
+    assert whole.err_window_rel == pytest.approx(0.006, rel=0.01)
+    assert {p.scope for p in parts if isinstance(p, EnergyReading)} == {"part:gpu_board"}
+    lost = Missing(metric="energy", reason="failed", detail="GPU is lost")
+    assert all(
+        not isinstance(f, EnergyReading) or f.scope == "part:gpu_board"
+        for f in combined([(a,), (lost,)])
+    )
