@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from effmark.energy_numbers import energy_numbers
-from effmark.metrics import METRICS, metric
+from effmark.metrics import metric
 from effmark.record import Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
 from effmark.scores import (
@@ -74,11 +74,8 @@ class Row:
 def make_rows(records: Iterable[Record]) -> list[Row]:
     """Return the rows of records: one per cell, later attempts replacing earlier ones."""
     rows = [Row(group[-1], group, _own_numbers(group)) for group in _grouped(records)]
-    by_process = _index(rows, lambda row: (*row.configuration, row.record.suite.sha256))
-    baselines = _index(
-        [row for row in rows if row.record.is_baseline],
-        lambda row: (row.record.cell.model.sha256, row.record.cell.device, _asked(row)),
-    )
+    by_process = _index(rows, _process_key)
+    baselines = _index([row for row in rows if row.record.is_baseline], _baseline_key)
     return [
         Row(
             row.record,
@@ -86,7 +83,7 @@ def make_rows(records: Iterable[Record]) -> list[Row]:
             {
                 **row.metrics,
                 **_relative(row, baselines.get(_baseline_key(row), [None])[0]),
-                **_joined(row, by_process[(*row.configuration, row.record.suite.sha256)]),
+                **_joined(row, by_process[_process_key(row)]),
             },
         )
         for row in rows
@@ -136,12 +133,12 @@ def _finite(value: float | None) -> float | str | None:
 
 
 def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
-    """Return the records of each cell, repetitions together, the last attempt of each."""
-    latest = {record.cell.key: record for record in records}
+    """Return the records of each cell on each machine, the last attempt of each repetition."""
+    latest = {(record.cell.key, _machine(record)): record for record in records}
     groups: dict[Any, list[Record]] = {}
-    for record in latest.values():
+    for (_, machine), record in latest.items():
         same = record.cell.model_copy(update={"repetition": 0}).key
-        groups.setdefault(same, []).append(record)
+        groups.setdefault((same, machine), []).append(record)
     return [tuple(group) for group in groups.values()]
 
 
@@ -200,12 +197,21 @@ def _ratio_number(
     return _number(Samples(name, values, weights, "ratio", serial=False, source=source))
 
 
-def _asked(row: Row) -> str:
-    return f"{row.record.suite.name} {row.record.suite.version} {row.record.cell.workload.label}"
+def _machine(record: Record) -> str:
+    """Return what timings are comparable on; unknown for a cell that never got that far."""
+    return record.environment.device_class if record.environment else ""
 
 
-def _baseline_key(row: Row) -> tuple[str, str, str]:
-    return row.record.cell.model.sha256, row.record.cell.device, _asked(row)
+def _process_key(row: Row) -> tuple[str, ...]:
+    """Return what the cells of one model process have in common."""
+    return (*row.configuration, row.record.suite.sha256, _machine(row.record))
+
+
+def _baseline_key(row: Row) -> tuple[str, ...]:
+    """Return what a row and its baseline must share."""
+    cell, suite = row.record.cell, row.record.suite
+    asked = (suite.name, str(suite.version), cell.workload.label)
+    return (cell.model.sha256, cell.device, *asked, _machine(row.record))
 
 
 def _index(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
@@ -353,9 +359,3 @@ def _scaled(name: str, value: float, basis: Number, *, direct: bool = False) -> 
 
 def _missing(name: str, reason: Reason, detail: str) -> Missing:
     return Missing(metric=name, reason=reason, detail=detail)
-
-
-def known_metrics(rows: Iterable[Row]) -> list[str]:
-    """Return the names of all metrics that any row has a number for, in the table's order."""
-    present = {name for row in rows for name in row.metrics if row.number(name) is not None}
-    return [name for name in METRICS if name in present]

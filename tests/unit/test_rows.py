@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from effmark.metrics import METRICS
-from effmark.record import EnergyReading, Measured, Missing, Record
+from effmark.record import EnergyReading, Environment, Measured, Missing, Record
 from effmark.rows import Number, make_rows, row_json
 from effmark.spec import Text
 
@@ -130,3 +130,23 @@ def test_a_failed_cell_keeps_its_row(make_record: Make) -> None:
     row = make_rows([make_record(outcome="oom", detail="did not fit", blocks=0)])[0]
     assert row_json(row)["outcome"] == "oom"
     assert row_json(row)["detail"] == "did not fit"
+
+
+def test_machines_are_never_mixed(make_record: Make) -> None:
+    def machine(cpu: str) -> Environment:
+        return Environment(
+            host="h", system="Linux", cpu=cpu, cores_count=2, memory_b=1, python="CPython 3.11"
+        )
+
+    slow, fast = machine("slow"), machine("fast")
+    rows = make_rows(
+        [
+            make_record(id="1", is_baseline=True, step_s=0.04, environment=slow),
+            make_record(id="2", is_baseline=True, step_s=0.01, environment=fast),
+            make_record(id="3", precision="int8", step_s=0.02, environment=slow),
+        ]
+    )
+    assert len(rows) == 3
+    found = next(row for row in rows if row.record.id == "3").number("speedup")
+    assert found is not None
+    assert found.value == pytest.approx(2)
