@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -104,7 +105,7 @@ def test_long_windows_are_cut_into_repeats_of_twenty_periods() -> None:
     found = readings_of(world, CounterFollower(world.read, world.clock), 13.0)
     assert len(found) == 6
     assert all(r.end_s - r.start_s > 1.5 for r in found)
-    assert all(a.end_s <= b.start_s for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(found))
     assert all(r.updates_count and r.updates_count >= 15 for r in found)
 
 

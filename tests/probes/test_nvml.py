@@ -128,9 +128,8 @@ def test_one_bad_field_of_two_leaves_the_counter_without_a_check(
 ) -> None:
     trace = GPU + "period_ms 20\np 0 450000\nfieldfail 0 186 3\n"
     (reading,) = drive(script(), nvml_trace(trace))["found"]
-    assert reading["joules"] == pytest.approx(
-        450 * (reading["end_s"] - reading["start_s"]), rel=0.02
-    )
+    length = reading["end_s"] - reading["start_s"]
+    assert reading["joules"] == pytest.approx(450 * length, rel=0.02)
     assert reading["cross_check_rel"] is None
 
 

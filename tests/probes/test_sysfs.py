@@ -1,0 +1,203 @@
+"""RAPL, rails, hwmon and the state of the machine, on trees in a folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effmark.probes.contract import EnergyProbe, Target
+from effmark.probes.hwmon import HwmonProbe
+from effmark.probes.rails import RailsProbe
+from effmark.probes.rapl import RaplProbe, unwrapped
+from effmark.probes.state import MachineWatch
+from effmark.record import EnergyReading, Missing
+
+FAKES = Path(__file__).parents[1] / "fakes"
+
+
+def _load(name: str) -> Any:
+    spec = spec_from_file_location(name, FAKES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sysfs = _load("sysfs")
+
+
+@pytest.fixture
+def moving(tmp_path: Path) -> Iterator[Path]:
+    """A root whose package counter runs at 80 W."""
+    sysfs.rapl(tmp_path, {"package-0": 0, "package-0/dram": 5})
+    mover = subprocess.Popen([sys.executable, str(FAKES / "sysfs.py"), str(tmp_path), "80", "0.01"])
+    yield tmp_path
+    mover.kill()
+    mover.wait()
+
+
+def window(probe: EnergyProbe, seconds: float) -> tuple[EnergyReading | Missing, ...]:
+    start = time.monotonic()
+    probe.start()
+    wake = probe.poll()
+    while time.monotonic() < start + seconds:
+        time.sleep(max(0.0, min(wake, start + seconds) - time.monotonic()))
+        wake = probe.poll()
+    return probe.stop(start, time.monotonic())
+
+
+def test_a_package_counter_that_moves_is_measured_within_its_bound(moving: Path) -> None:
+    probe = RaplProbe(moving)
+    opened = probe.open(Target())
+    assert not isinstance(opened, Missing)
+    assert [i.scope for i in opened] == ["package", "dram"]
+    time.sleep(0.5)  # the mover has to start
+    window(probe, 0.5)
+    found = window(probe, 1.5)
+    (reading,) = [f for f in found if isinstance(f, EnergyReading)]
+    truth = 80 * (reading.end_s - reading.start_s)
+    assert reading.err_window_rel is not None
+    assert abs(reading.joules - truth) / truth <= reading.err_window_rel + 0.01
+    (dram,) = [f for f in found if isinstance(f, Missing)]
+    assert "dram" in dram.detail
+
+
+def test_a_counter_that_wraps_once_and_twice_counts_on() -> None:
+    values = iter([90, 95, 5, 40, 99, 3])
+    read = unwrapped(lambda: next(values), 100)
+    assert [round(read() * 1e6) for _ in range(5)] == [5, 15, 50, 109, 113]
+
+
+def test_package_dram_and_psys_are_three_scopes_and_sockets_add_up(tmp_path: Path) -> None:
+    names = ["package-0", "package-0/dram", "package-0/core", "package-1", "psys"]
+    powercap = sysfs.rapl(tmp_path, dict.fromkeys(names, 0))
+    probe = RaplProbe(tmp_path)
+    probe.open(Target())
+    start = time.monotonic()
+    probe.start()
+    steps = {"0": 10, "0:0": 2, "0:1": 7, "1": 10, "2": 15}
+    for count in range(1, 30):
+        for zone, joules in steps.items():
+            sysfs.set_energy(powercap / f"intel-rapl:{zone}" / "energy_uj", count * joules * 10**6)
+        probe.poll()
+        time.sleep(0.02)
+    found = probe.stop(start, time.monotonic())
+    joules = {
+        (f.scope, f.device_id): f.joules / (f.updates_count or 1)
+        for f in found
+        if isinstance(f, EnergyReading)
+    }
+    assert joules["package", "package-0+package-1"] == pytest.approx(20, rel=0.2)
+    assert joules["dram", "package-0/dram"] == 2
+    assert joules["psys", "psys"] == 15
+    assert not [scope for scope, _ in joules if "core" in scope]
+
+
+def test_rapl_that_only_root_may_read_says_what_to_do(tmp_path: Path) -> None:
+    powercap = sysfs.rapl(tmp_path, {"package-0": 0})
+    file = powercap / "intel-rapl:0/energy_uj"
+    file.chmod(0)
+    ours = [f for f in [tmp_path, *tmp_path.parents] if f.name.startswith(("pytest", "test_"))]
+    for folder in ours if os.getuid() == 0 else ():
+        folder.chmod(0o755)  # another user has to get as far as the file
+    text = (
+        "from effmark.probes.rapl import RaplProbe; from effmark.probes.contract import Target;"
+        "import os, sys, pathlib; import effmark.record; os.getuid() or os.setuid(65534);"
+        "print(RaplProbe(pathlib.Path(sys.argv[1])).open(Target()).model_dump_json())"
+    )
+    done = subprocess.run([sys.executable, "-c", text, str(tmp_path)], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"not_permitted"' in done.stdout
+    assert "chmod" in done.stdout
+
+
+def test_a_machine_without_rapl_is_not_present(tmp_path: Path) -> None:
+    found = RaplProbe(tmp_path).open(Target())
+    assert isinstance(found, Missing)
+    assert found.reason == "not_present"
+
+
+def test_a_broken_tree_is_missing_not_an_exception(tmp_path: Path) -> None:
+    powercap = sysfs.rapl(tmp_path, {"package-0": 0})
+    (powercap / "intel-rapl:0/energy_uj").unlink()
+    (powercap / "intel-rapl:0/energy_uj").mkdir()
+    found = RaplProbe(tmp_path).open(Target())
+    assert isinstance(found, Missing)
+    assert found.reason == "failed"
+
+
+def test_a_rail_of_5_volts_and_2_amperes_draws_10_joules_per_second(tmp_path: Path) -> None:
+    sysfs.jetson(tmp_path, {"VDD_IN": (5000, 2000), "VDD_CPU": (5000, 500)})
+    probe = RailsProbe(tmp_path)
+    probe.open(Target())
+    found = [f for f in window(probe, 0.6) if isinstance(f, EnergyReading)]
+    power = {f.scope: f.joules / (f.end_s - f.start_s) for f in found}
+    assert power == pytest.approx({"rail:VDD_IN": 10.0, "rail:VDD_CPU": 2.5})
+
+
+def test_an_amd_gpu_is_sampled_by_hwmon_and_an_impossible_power_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HIP_VISIBLE_DEVICES", raising=False)
+    sysfs.amd_gpu(tmp_path, 0, 300.0)
+    file = sysfs.amd_gpu(tmp_path, 1, 1.29e6)
+    probe = HwmonProbe(tmp_path)
+    probe.open(Target(device="rocm:0"))
+    (found,) = window(probe, 0.5)
+    assert isinstance(found, EnergyReading)
+    assert found.joules / (found.end_s - found.start_s) == pytest.approx(300.0)
+    assert found.source == "hw_power_integrated"
+    probe = HwmonProbe(tmp_path)
+    probe.open(Target(device="rocm:1"))
+    (found,) = window(probe, 0.3)
+    assert isinstance(found, Missing)
+    assert found.reason == "rejected"
+    file.unlink()
+    absence = HwmonProbe(tmp_path).open(Target(device="rocm:1"))
+    assert isinstance(absence, Missing)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    absence = HwmonProbe(tmp_path).open(Target(device="rocm:1"))
+    assert isinstance(absence, Missing)
+    assert absence.reason == "not_present"
+
+
+def test_the_state_of_a_machine_is_read_and_the_rest_is_unknown_by_path(tmp_path: Path) -> None:
+    sysfs.cpu(tmp_path / "sys", "powersave", no_turbo=False, khz=2000000)
+    proc = tmp_path / "proc"
+    sysfs.write(proc / "stat", "cpu  100 0 50 1000 0 0 0 10 0 0")
+    sysfs.write(proc / "pressure/cpu", "some avg10=7.50 avg60=1 avg300=1 total=1")
+    sysfs.write(proc / "self/cgroup", "3:cpu,cpuacct:/box")
+    group = tmp_path / "sys/fs/cgroup/cpu/box"
+    sysfs.write(group / "cpu.stat", "nr_periods 9\nnr_throttled 4\nthrottled_time 1")
+    watch = MachineWatch(proc, tmp_path / "sys")
+    watch.start()
+    sysfs.write(group / "cpu.stat", "nr_periods 99\nnr_throttled 6\nthrottled_time 1")
+    sysfs.write(proc / "stat", "cpu  100 0 50 1000 0 0 0 30 0 0")
+    sysfs.write(tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1000000)
+    seen = watch.stop()
+    assert seen.state["governor"] == "powersave"
+    assert seen.state["turbo"] is True
+    assert seen.state["psi_cpu_before_ratio"] == 0.075
+    assert seen.state["quota_throttled_count"] == 2
+    assert float(seen.state["steal_ratio"]) > 0.01
+    assert seen.state["clock_change_between_ratio"] == 0.5
+    assert str(proc / "vmstat") in seen.unknown["swap_in_b"]
+
+
+def test_a_cgroup_of_version_2_is_found(tmp_path: Path) -> None:
+    sysfs.write(tmp_path / "proc/self/cgroup", "0::/job")
+    sysfs.write(tmp_path / "sys/fs/cgroup/cgroup.controllers", "cpu memory")
+    sysfs.write(tmp_path / "sys/fs/cgroup/job/cpu.stat", "nr_throttled 0")
+    watch = MachineWatch(tmp_path / "proc", tmp_path / "sys")
+    watch.start()
+    assert watch.stop().state["quota_throttled_count"] == 0
