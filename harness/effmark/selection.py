@@ -70,5 +70,5 @@ def pair_cells(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[list[Reco
 def _by_cell(records: Sequence[Record]) -> dict[tuple[str, ...], list[Record]]:
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        cells.setdefault((*record.cell.process[:5], record.cell.workload.label), []).append(record)
+        cells.setdefault(record.cell.name, []).append(record)
     return cells

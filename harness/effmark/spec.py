@@ -17,6 +17,7 @@ from effmark.schema import Frozen, content_hash
 
 __all__ = [
     "Budget",
+    "Call",
     "Cell",
     "CellGroup",
     "Decode",
@@ -29,6 +30,7 @@ __all__ = [
     "Prefill",
     "Quality",
     "Suite",
+    "SuiteWorkload",
     "Tasks",
     "Text",
     "Workload",
@@ -137,7 +139,25 @@ class Labels(Frozen):
         return f"labels {self.name}"
 
 
-Workload = Annotated[Decode | Prefill | Infer | Text | Tasks | Labels, Field(discriminator="kind")]
+class Call(Frozen):
+    """Call a Python callable, or pass once through a marked window of a test; never in a suite."""
+
+    kind: Literal["callable"] = "callable"
+    name: str
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"call {self.name}"
+
+
+SuiteWorkload = Annotated[
+    Decode | Prefill | Infer | Text | Tasks | Labels, Field(discriminator="kind")
+]
+"""What a suite can ask for."""
+Workload = Annotated[
+    Decode | Prefill | Infer | Text | Tasks | Labels | Call, Field(discriminator="kind")
+]
 _KINDS: dict[str, type[Frozen]] = {
     "decode": Decode,
     "prefill": Prefill,
@@ -214,7 +234,7 @@ class Suite(Frozen):
     why: str = Field(min_length=1)
     models: tuple[str, ...] = Field(min_length=1)
     cells: tuple[CellGroup, ...] = Field(min_length=1)
-    workloads: tuple[Workload, ...] = ()
+    workloads: tuple[SuiteWorkload, ...] = ()
     quality: Quality = Quality()
     workloads_for: dict[str, tuple[Literal["workloads", "text", "tasks", "labels"], ...]] = {}
     """For a model of the list: which of the workloads and quality parts it runs; default all."""
@@ -317,3 +337,8 @@ class Cell(Frozen):
             options,
             self.repetition,
         )
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """Return what a user calls this cell by; repetitions and editions of a suite share it."""
+        return (*self.process[:5], self.workload.label)

@@ -29,9 +29,6 @@ def command(metric: str, record: str | None, results: str | None, as_json: bool)
     if not records:
         raise SpecError(f"no records in {str(folder)!r}; run `effmark run` first")
     cell = (select_records(record, folder) if record else records)[-1].cell
-    same = [
-        r for r in records
-        if r.cell.process[:5] == cell.process[:5] and r.cell.workload == cell.workload
-    ]  # fmt: skip
+    same = [r for r in records if r.cell.name == cell.name]
     found = history(same, metric)
     click.echo(json.dumps(dataclasses.asdict(found)) if as_json else history_text(found))
