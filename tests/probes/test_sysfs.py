@@ -86,8 +86,8 @@ def test_package_dram_and_psys_are_three_scopes_and_sockets_add_up(tmp_path: Pat
     probe.start()
     steps = {"0": 10, "0:0": 2, "0:1": 7, "1": 10, "2": 15}
     for count in range(1, 30):
-        for zone, joules in steps.items():
-            sysfs.set_energy(powercap / f"intel-rapl:{zone}" / "energy_uj", count * joules * 10**6)
+        for zone, step in steps.items():
+            sysfs.set_energy(powercap / f"intel-rapl:{zone}" / "energy_uj", count * step * 10**6)
         probe.poll()
         time.sleep(0.02)
     found = probe.stop(start, time.monotonic())

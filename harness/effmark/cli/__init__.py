@@ -24,6 +24,7 @@ _COMMANDS = {
     "eval": "lm-eval tasks on any adapter",
     "rerun": "measure the cell of a record again and compare",
     "show": "look at one record",
+    "doctor": "what this machine can measure, and what would help",
     "list": "show what is installed",
 }
 

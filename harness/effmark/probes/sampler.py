@@ -133,7 +133,7 @@ def _set_priority(*, real_time: bool) -> None:
         if real_time:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         else:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class _Sampler:
