@@ -182,8 +182,8 @@ class _Session:
         shapes = {i.name: i.shape for i in self._session.get_inputs()}
         self._shape = shapes[self._past[0]] if self._past else [0, 0, 0, 0]
         self._results = [o.name for o in self._session.get_outputs()]
-        self._host = _device(self._state, "CPUExecutionProvider")
-        self._place = _device(self._state, self._provider)
+        self._host = _place(self._state, "CPUExecutionProvider", 0)
+        self._place = _place(self._state, self._provider, _device_number(request))
         self._places = [self._host] + [self._place] * (len(self._results) - 1)
         self._run_options = ort.RunOptions()
         self._cache: list[Any] = []
@@ -253,10 +253,10 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _device(state: Any, provider: str) -> Any:
+def _place(state: Any, provider: str, number: int) -> Any:
     """Return where a provider keeps its values; all but CUDA exchange them on the host."""
     kind = state.OrtDevice.cuda() if provider == _PROVIDERS["cuda"] else state.OrtDevice.cpu()
-    return state.OrtDevice(kind, state.OrtDevice.default_memory(), 0)
+    return state.OrtDevice(kind, state.OrtDevice.default_memory(), number)
 
 
 def _session_options(ort: Any, request: LoadRequest) -> Any:
@@ -282,9 +282,16 @@ def _provider(request: LoadRequest) -> str:
 
 
 def _provider_list(request: LoadRequest) -> list[Any]:
-    number = request.device.partition(":")[2]
     name = _provider(request)
-    return [(name, {"device_id": int(number)})] if number else [name]
+    if name != _PROVIDERS["cuda"]:
+        return [name]
+    return [(name, {"device_id": _device_number(request)})]
+
+
+def _device_number(request: LoadRequest) -> int:
+    """Return the number of a device, of `cuda:1` say; 0 where there is none."""
+    number = request.device.partition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def _require_provider(session: Any, request: LoadRequest) -> str:
