@@ -139,7 +139,7 @@ def test_a_gpu_that_is_lost_in_the_window_is_missing_and_nothing_stops(
     nvml_trace: Trace, drive: Drive
 ) -> None:
     text = (
-        "import os, time\nos.environ['FAKE_NVML_EPOCH'] = str(time.monotonic() + 8)\n"
+        "import os, time\nos.environ['FAKE_NVML_EPOCH'] = str(time.monotonic() + 6)\n"
         + ASK.replace("time.sleep(SECONDS)", "time.sleep(max(0, "
                       "float(os.environ['FAKE_NVML_EPOCH']) + 1.0 - time.monotonic()))")
     )  # fmt: skip

@@ -24,5 +24,6 @@ def require_energy(records: Iterable[Record]) -> None:
         cell = record.cell
         where = f"{cell.model.name} {cell.adapter} {cell.precision} {cell.workload.label}"
         has = "only an estimate of energy" if record.energy else "no energy"
-        why = "; ".join(dict.fromkeys(m.detail for m in record.energy_missing)) or "no probe"
+        told = [m.detail for m in record.energy_missing if m.reason != "not_applicable"]
+        why = "; ".join(dict.fromkeys(told)) or "no probe"
         raise PrerequisiteError(f"{where}: {has}; {why}; effmark doctor says what would help")
