@@ -127,6 +127,25 @@ METRICS: dict[str, Metric] = {
                "(text bits - NLL bits) per token / log2(decode FLOPs per token), bias 0"),
         Metric("quality_retention", "ratio", "higher", "quality kept",
                "baseline bits per byte / bits per byte; of accuracies where there is no text"),
+        # generated code
+        *(
+            row
+            for k in (1, 10, 100)
+            for row in (
+                Metric(f"pass_at_{k}", "ratio", "higher", f"pass@{k}",
+                       f"chance that one of {k} samples is correct; mean over problems"),
+                Metric(f"eff_at_{k}", "ratio", "higher", f"eff@{k}",
+                       f"expected best efficiency of {k} samples, reference 1; mean over problems"),
+            )
+        ),
+        Metric("dps", "%", "higher", "DPS",
+               "share of reference solutions that passing samples are as fast as; mean over tasks"),
+        Metric("dps_norm", "%", "higher", "DPS norm",
+               "rank among reference solutions in percent; mean over tasks"),
+        Metric("cost_of_pass_usd", "USD", "lower", "cost-of-pass",
+               "USD spent / problems solved, over the data set"),
+        Metric("cost_of_pass_j", "J", "lower", "J-of-pass",
+               "joules spent / problems solved, over the data set"),
         # joined
         Metric("speedup", "ratio", "higher", "speed-up",
                "baseline time per unit of work / time per unit of work"),

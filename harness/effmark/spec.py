@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "Cell",
     "CellGroup",
+    "Code",
     "Decode",
     "Infer",
     "Labels",
@@ -46,8 +47,9 @@ class ModelRef(Frozen):
     name: str
     """How the user called it: `default`, `effmark-1m`, a folder, a file, a hub id."""
     task: Literal["lm", "classifier", "synthetic"]
-    kind: Literal["gguf", "hf", "digits", "synthetic"]
-    """`gguf`: one file; `hf`: a Hugging Face folder; `digits`: trained here in seconds."""
+    kind: Literal["gguf", "hf", "digits", "synthetic", "solutions"]
+    """`gguf`: one file; `hf`: a Hugging Face folder; `digits`: trained here in seconds;
+    `solutions`: known only by the file of what it generated."""
     path: Path | None = None
     sha256: str
     """Hash of the source: of the file, or of the sorted hashes of the folder's files."""
@@ -151,12 +153,29 @@ class Call(Frozen):
         return f"call {self.name}"
 
 
+class Code(Frozen):
+    """Solve programming problems: eff@k, pass@k, DPS of generated solutions."""
+
+    kind: Literal["code"] = "code"
+    problems: str
+    """A problem set: `humaneval`, `effmark`, or a path."""
+    n: Count
+    """Samples of the problem that has fewest."""
+    clock: Literal["instructions", "cpu"] = "cpu"
+    """What time was counted in; scores of different clocks do not compare."""
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"code {Path(self.problems).stem} n{self.n} {self.clock}"
+
+
 SuiteWorkload = Annotated[
     Decode | Prefill | Infer | Text | Tasks | Labels, Field(discriminator="kind")
 ]
 """What a suite can ask for."""
 Workload = Annotated[
-    Decode | Prefill | Infer | Text | Tasks | Labels | Call, Field(discriminator="kind")
+    Decode | Prefill | Infer | Text | Tasks | Labels | Call | Code, Field(discriminator="kind")
 ]
 _KINDS: dict[str, type[Frozen]] = {
     "decode": Decode,

@@ -22,6 +22,7 @@ _COMMANDS = {
     "gate": "a verdict for CI, noise taken into account",
     "history": "a metric over runs, and where its level changed",
     "eval": "lm-eval tasks on any adapter",
+    "score": "score generated code, or what a right answer cost",
     "rerun": "measure the cell of a record again and compare",
     "show": "look at one record",
     "doctor": "what this machine can measure, and what would help",

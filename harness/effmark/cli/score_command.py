@@ -1,0 +1,95 @@
+"""`effmark score`: generated code, and what a right answer cost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from effmark.cli.options import results_option
+from effmark.code.bout import Rules
+from effmark.code.clocks import choose_clock
+from effmark.code.evaluation import Evaluation, make_tasks, usable_ks
+from effmark.code.records import SUITE, SUITE_VERSION, code_record
+from effmark.code.sets import find_problems
+from effmark.code.solutions import read_solutions
+from effmark.report.code_scores import code_text
+from effmark.sandbox import Sandbox
+from effmark.store import Journal, results_folder
+
+__all__ = ["command"]
+
+_SAY_EVERY_S = 10.0
+
+
+@click.group("score")
+def command() -> None:
+    """Score generated code, or what a right answer cost."""
+
+
+@command.command("code")
+@click.argument("solutions", metavar="SOLUTIONS.jsonl")
+@click.option("--problems", required=True, metavar="humaneval|effmark|PATH", help="Problem set.")
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print every score as JSON.")
+@click.option("--clock", type=click.Choice(["auto", "instructions", "cpu"]), default="auto",
+              show_default=True, help="What time is counted in.")  # fmt: skip
+@click.option("--wall-limit-s", type=click.FloatRange(0, min_open=True), default=5.0,
+              show_default=True, help="Wall-clock backstop of a job.")  # fmt: skip
+@click.option("--allow-weak-sandbox", is_flag=True, help="Run with rlimits only; recorded.")
+@click.option("--k", "ks", type=click.IntRange(1), multiple=True, help="k of pass@k and eff@k.")
+@click.option("--model", metavar="NAME", help="Who wrote them [default: the file's name].")
+@click.option("--workers", type=click.IntRange(1), help="Jobs at a time [default: one per core].")
+def code(
+    solutions: str,
+    problems: str,
+    results: str | None,
+    as_json: bool,
+    clock: str,
+    wall_limit_s: float,
+    allow_weak_sandbox: bool,
+    ks: tuple[int, ...],
+    model: str | None,
+    workers: int | None,
+) -> None:
+    """Score generated solutions: pass@k, eff@k, DPS; resumable, in the sandbox only."""
+    path, folder = Path(solutions), results_folder(results)
+    problem_set = find_problems(problems)
+    tasks = make_tasks(problem_set, read_solutions(path), path)
+    evaluation = Evaluation(
+        problem_set,
+        tasks,
+        Rules(clock=choose_clock(clock), wall_s=wall_limit_s),
+        usable_ks(tasks, ks),
+        folder / f"{SUITE}-v{SUITE_VERSION}" / "problems.scored",
+    )
+    with Sandbox(workers, allow_weak=allow_weak_sandbox) as sandbox:
+        evaluation.run(sandbox, _Progress())
+    argv = shlex.join(["effmark", *sys.argv[1:]])
+    with Journal(folder, SUITE, SUITE_VERSION) as journal:
+        journal.append(code_record(evaluation, path, model or path.name.partition(".")[0], argv))
+    document = evaluation.document()
+    click.echo(json.dumps(document, allow_nan=False) if as_json else code_text(document))
+
+
+class _Progress:
+    """Says on stderr how far it is: in place on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._start = self._said = time.monotonic()
+        self._live = sys.stderr.isatty()
+        self._last = -1
+
+    def __call__(self, done: int, total: int, jobs: int) -> None:
+        now = time.monotonic()
+        if done == self._last and now - self._said < (0.5 if self._live else _SAY_EVERY_S):
+            return
+        self._said, self._last = now, done
+        text = f"{done}/{total} problems, {jobs} jobs, {now - self._start:.0f} s"
+        click.echo(f"\r{text}  " if self._live else text, err=True, nl=not self._live)
+        if self._live and done == total:
+            click.echo("", err=True)
