@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from effmark.record import EnergyReading, Missing, Record
+from effmark.spec import Call
 
 __all__ = ["best_readings", "energy_numbers"]
 
@@ -31,6 +32,7 @@ _DENOMINATORS = {
     "energy_j_per_input_token": "input_tokens",
     "energy_j_per_request": "requests",
     "energy_j_per_image": "images",
+    "energy_j_per_call": "calls",
 }
 
 
@@ -89,5 +91,6 @@ def _absent(records: Sequence[Record]) -> dict[str, T | Missing]:
         return {}
     reason = details[0].reason if details else "not_present"
     detail = "; ".join(dict.fromkeys(m.detail for m in details)) or "no energy probe is installed"
-    name = "energy_j_per_output_token"
+    calls = isinstance(records[-1].cell.workload, Call)
+    name = "energy_j_per_call" if calls else "energy_j_per_output_token"
     return {name: Missing(metric=name, reason=reason, detail=detail)}

@@ -15,7 +15,7 @@ import psutil
 
 from effmark.record import Environment
 
-__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads"]
+__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads", "revision_of"]
 
 WORKER_VARIABLES = {
     # no telemetry and no network from inside a measurement
@@ -102,7 +102,12 @@ def _packages() -> dict[str, str]:
 def _git() -> tuple[str | None, bool | None]:
     """Return revision and dirtiness of the checkout that effmark runs from, if it is one."""
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists() or shutil.which("git") is None:
+    return revision_of(root) if (root / ".git").exists() else (None, None)
+
+
+def revision_of(root: Path) -> tuple[str | None, bool | None]:
+    """Return revision and dirtiness of the checkout that a folder belongs to, None for none."""
+    if shutil.which("git") is None:
         return None, None
     revision = _run_git(root, "rev-parse", "HEAD")
     status = _run_git(root, "status", "--porcelain", "--untracked-files=no")

@@ -42,6 +42,7 @@ EXIT_CODES: dict[GateVerdict, int] = {
 GATED = (
     "instructions_per_output_token",
     "instructions_per_image",
+    "instructions_per_call",
     "tpot_s",
     "ttft_s",
     "latency_s",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from effmark.record import Block, Measured, Missing, Reason, Record
-from effmark.spec import Decode, Infer, Prefill
+from effmark.spec import Call, Decode, Infer, Prefill
 from effmark.stats import (
     Estimate,
     TooFew,
@@ -65,6 +65,8 @@ def metric_samples(record: Record) -> dict[str, Samples | Missing]:
     workload = record.cell.workload
     if record.blocks and isinstance(workload, Infer):
         found = _of_images(record.blocks)
+    elif record.blocks and isinstance(workload, Call):
+        found = _of_calls(record.blocks)
     elif record.blocks and isinstance(workload, Decode | Prefill):
         found = _of_tokens(record.blocks, workload.prompt_tokens)
     for measurement in record.measurements:
@@ -158,6 +160,19 @@ def _of_images(blocks: Sequence[Block]) -> dict[str, Samples | Missing]:
         "cpu_s_per_image": _cost("cpu_s_per_image", [b.cpu_s for b in blocks], images),
         "instructions_per_image": _cost(
             "instructions_per_image", [b.instructions for b in blocks], images
+        ),
+    }
+
+
+def _of_calls(blocks: Sequence[Block]) -> dict[str, Samples | Missing]:
+    """Return times and costs per call; a block is a row of calls, `sequences` of them."""
+    calls = [float(b.sequences) for b in blocks]
+    times = [(b.end_s - b.start_s) / b.sequences for b in blocks]
+    return {
+        **_latency("latency_s", times),
+        "cpu_s_per_call": _cost("cpu_s_per_call", [b.cpu_s for b in blocks], calls),
+        "instructions_per_call": _cost(
+            "instructions_per_call", [b.instructions for b in blocks], calls
         ),
     }
 

@@ -9,22 +9,60 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from effmark.errors import AdapterError
-from effmark.record import Block
+from effmark.probes.counters import ProcessCounters
+from effmark.probes.energy import EnergyMeter
+from effmark.record import Block, Settings
+from effmark.spec import Cell
 from effmark.stopping import SequentialRule
 from effmark.warmup import WarmupRule
-from effmark.workloads.context import Context, Findings
+from effmark.workloads.context import Findings
 from effmark.workloads.energy_units import with_units
 
-__all__ = ["Measuring", "Timed", "Work", "timed_block"]
+__all__ = ["Bench", "Measuring", "Timed", "Work", "timed_block"]
 
 Work = Callable[[int, Callable[[], None]], None]
 """Does block number i and calls back each time that results have reached the host."""
 
 
-def timed_block(context: Context, work: Work, index: int, sequences: int, origin_s: float) -> Block:
+class Synchronizes(Protocol):
+    """What makes sure that a device is idle: an adapter, say."""
+
+    def synchronize(self) -> None:
+        """Return when all work given to the device is done."""
+
+
+class Bench(Protocol):
+    """What the measuring loop needs: a `Context` has it."""
+
+    @property
+    def adapter(self) -> Synchronizes:
+        """What is measured."""
+
+    @property
+    def cell(self) -> Cell:
+        """What was asked for."""
+
+    @property
+    def counters(self) -> ProcessCounters:
+        """CPU time and instructions of this process."""
+
+    @property
+    def energy(self) -> EnergyMeter:
+        """The energy of this process; only `with_energy` asks for it."""
+
+    @property
+    def settings(self) -> Settings:
+        """How long and how precisely to measure."""
+
+    @property
+    def progress(self) -> Callable[[str], None]:
+        """Told what is going on."""
+
+
+def timed_block(context: Bench, work: Work, index: int, sequences: int, origin_s: float) -> Block:
     """Run one block between two moments at which the device is idle."""
     stamps: list[float] = []
     now = time.monotonic
@@ -68,7 +106,7 @@ class Timed:
 class Measuring:
     """A timed workload on its way: blocks one at a time, warm-up first, until enough is known."""
 
-    def __init__(self, context: Context, timed: Timed) -> None:
+    def __init__(self, context: Bench, timed: Timed) -> None:
         self._context = context
         self._timed = timed
         self._origin = time.monotonic()

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Sequence
 
 from effmark.record import Block, EnergyReading
-from effmark.spec import Decode, Infer, Prefill, Workload
+from effmark.spec import Call, Decode, Infer, Prefill, Workload
 
 __all__ = ["with_units"]
 
@@ -24,7 +24,8 @@ def with_units(
         edges = [block.start_s, *(block.start_s + step for step in block.steps_s)]
         shares = [_inside(begin, end, reading) for begin, end in itertools.pairwise(edges)]
         whole = _inside(block.start_s, block.end_s, reading)
-        units["requests"] = units.get("requests", 0.0) + whole * block.sequences
+        done = "calls" if isinstance(workload, Call) else "requests"
+        units[done] = units.get(done, 0.0) + whole * block.sequences
         if isinstance(workload, Infer):
             units["images"] = units.get("images", 0.0) + whole * block.sequences
         elif isinstance(workload, Decode | Prefill) and shares:

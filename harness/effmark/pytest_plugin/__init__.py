@@ -1,0 +1,298 @@
+"""The pytest plugin: measure in tests, set limits, keep what was won. PYTEST_DONT_REWRITE.
+
+Silent unless used. This file is imported by every run of pytest wherever effmark is installed, so
+it imports nothing but pytest; what measures is imported by the first test that asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from effmark.pytest_plugin.benchmark import BenchmarkWatch
+    from effmark.pytest_plugin.fixture import Effmark
+    from effmark.pytest_plugin.limits import Asked
+    from effmark.pytest_plugin.session import Session
+
+__all__ = ["effmark"]
+
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_ROWS: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
+_TESTS: pytest.StashKey[int] = pytest.StashKey()
+_FIXTURE: pytest.StashKey[Effmark] = pytest.StashKey()
+_FOUND: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
+_MARKER = (
+    "effmark(max_METRIC, min_METRIC, within, of, metrics, missing, budget_s): limits on what the "
+    "test measures; missing='skip' or 'fail' says what a limit is that cannot be judged here"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("effmark", "efficiency: measure, save, compare, gate")
+    add = group.addoption
+    add("--effmark-save", metavar="NAME", help="Save the measurements of this run under NAME.")
+    add("--effmark-compare", metavar="NAME|git:REV", help="Compare with saved measurements.")
+    add("--effmark-gate", action="store_true", help="Fail tests that are worse than the baseline.")
+    add("--effmark-within", metavar="SHARE", default="5%", help="Loss that is accepted [5%%].")
+    add("--effmark-dir", metavar="DIR", help="Where measurements are saved [ROOTDIR/.effmark].")
+    add("--effmark-budget", metavar="SECONDS", default=1.0, type=float,
+        help="Measuring time per callable [1].")  # fmt: skip
+    add("--effmark-energy", action="store_true", help="Measure energy also where no limit asks.")
+    add("--effmark-missing", choices=("skip", "fail"), default="skip",
+        help="What a limit is that cannot be judged here [skip].")  # fmt: skip
+    add("--effmark-markdown", metavar="FILE", help="Write the summary as Markdown.")
+    add("--effmark-lock-wait", metavar="SECONDS", default=600.0, type=float,
+        help="Longest wait for another measurement on this machine [600].")  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Announce the marker; refuse options that cannot work before anything runs."""
+    config.addinivalue_line("markers", _MARKER)
+    config.stash[_ROWS] = []
+    config.stash[_TESTS] = 1
+    config.pluginmanager.register(_Collector(config), "effmark-collector")
+    named = [config.getoption(f"--effmark-{name}") for name in ("save", "compare")]
+    if any(named) and not hasattr(config, "workerinput"):
+        _check_names(config, *named)
+
+
+def _check_names(config: pytest.Config, save: str | None, compare: str | None) -> None:
+    _need_posix(config)
+    from effmark.errors import EffmarkError
+    from effmark.pytest_plugin.baselines import check_name
+
+    try:
+        if save:
+            check_name(save)
+        if compare:
+            _session(config).baselines.load(compare)
+    except EffmarkError as error:
+        raise pytest.UsageError(f"effmark: {error}") from None
+
+
+def _need_posix(config: pytest.Config) -> None:
+    problem = _problem()
+    if problem:
+        raise pytest.UsageError(f"effmark: {problem}")
+
+
+class _Collector:
+    """Takes the rows of all tests, those of other processes included."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._rows = config.stash[_ROWS]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a report brings."""
+        self._rows += getattr(report, "effmark", [])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse markers that say nothing, and count the tests that can raise a false alarm."""
+    used = [item for item in items if _uses(item)]
+    config.stash[_TESTS] = max(1, len(used))
+    from effmark.errors import SpecError
+
+    for item in used:
+        try:
+            _asked(item)
+        except SpecError as error:
+            raise pytest.UsageError(f"effmark: {error}") from None
+
+
+def _uses(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return (
+        item.get_closest_marker("effmark") is not None or "effmark" in names or "benchmark" in names
+    )
+
+
+def _asked(item: pytest.Item) -> Asked:
+    from effmark.errors import SpecError
+    from effmark.pytest_plugin.limits import asked
+
+    markers: list[Mapping[str, Any]] = []
+    for mark in item.iter_markers("effmark"):
+        if mark.args:
+            raise SpecError(f"{item.nodeid}: marker effmark: wants NAME=VALUE, got {mark.args!r}")
+        markers.append(mark.kwargs)
+    return asked(markers, item.nodeid)
+
+
+def _problem() -> str:
+    """Return why nothing can be measured on this machine, empty where it can."""
+    try:
+        import fcntl  # noqa: F401
+        import resource  # noqa: F401
+    except ImportError as error:
+        return f"no module {error.name!r} here; measuring inside a process needs Linux or macOS"
+    return ""
+
+
+def _session(config: pytest.Config) -> Session:
+    """Return the state of this run, made at its first use."""
+    if _SESSION not in config.stash:
+        from effmark.errors import SpecError
+        from effmark.pytest_plugin.limits import margin_of
+        from effmark.pytest_plugin.session import Options, Session
+
+        option = config.getoption
+        try:
+            margin = margin_of(option("--effmark-within"), "--effmark-within")
+        except SpecError as error:
+            raise pytest.UsageError(f"effmark: {error}") from None
+        given = option("--effmark-dir")
+        config.stash[_SESSION] = Session(
+            Options(
+                folder=Path(given).absolute() if given else config.rootpath / ".effmark",
+                root=config.rootpath,
+                save=option("--effmark-save"),
+                compare=option("--effmark-compare"),
+                gate=option("--effmark-gate"),
+                margin=margin,
+                budget_s=option("--effmark-budget"),
+                energy=option("--effmark-energy"),
+                missing=option("--effmark-missing"),
+                lock_wait_s=option("--effmark-lock-wait"),
+            )
+        )
+    session = config.stash[_SESSION]
+    session.tests = config.stash[_TESTS]
+    return session
+
+
+@pytest.fixture
+def effmark(request: pytest.FixtureRequest) -> Effmark:
+    """Measure: `effmark(f, x)`, `with effmark.window("decode") as w:`, `effmark.run_cell(…)`."""
+    item: pytest.Item = request.node
+    problem = _problem()
+    if problem:
+        _unanswered(item, [problem])
+    fixture = _session(item.config).fixture(item.nodeid, _asked(item))
+    item.stash[_FIXTURE] = fixture
+    return fixture
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Hold what a test measured against its limits, after the test itself has passed."""
+    if not _uses(item):
+        return (yield)
+    watch = _benchmark(item)
+    if watch is None:
+        result = yield from _measuring(item)
+    else:
+        with watch:
+            result = yield
+    _judge(item, watch)
+    return result
+
+
+def _measuring(item: pytest.Item) -> Generator[None, object, object]:
+    """Run the test; what it cannot measure here is a skip with the reason."""
+    from effmark.errors import PrerequisiteError
+
+    try:
+        return (yield)
+    except PrerequisiteError as error:
+        _unanswered(item, [str(error)])
+        raise
+
+
+def _benchmark(item: pytest.Item) -> BenchmarkWatch | None:
+    """Return a watch over pytest-benchmark's fixture, where the test uses it and it measures."""
+    fixture: Any = getattr(item, "funcargs", {}).get("benchmark")
+    if type(fixture).__module__ != "pytest_benchmark.fixture" or fixture.disabled or _problem():
+        return None
+    from effmark.pytest_plugin.benchmark import BenchmarkWatch
+
+    session = _session(item.config)
+    energy = session.options.energy or _asked(item).needs_energy
+    return BenchmarkWatch(fixture, session.instruments, energy=energy)
+
+
+def _judge(item: pytest.Item, watch: BenchmarkWatch | None) -> None:
+    fixture = item.stash.get(_FIXTURE, None)
+    asked = _asked(item)
+    if fixture is None and watch is None and not (asked.limits or asked.within):
+        return
+    problem = _problem()
+    if problem:
+        _unanswered(item, [problem])
+    records = fixture.records() if fixture is not None else []
+    timed = watch.record(item.nodeid) if watch is not None else None
+    outcome = _session(item.config).judge(
+        item.nodeid, [*records, *([timed] if timed else [])], asked
+    )
+    item.stash[_FOUND] = list(outcome.rows)
+    for row in outcome.rows:
+        _properties(item, row)
+    if outcome.failures:
+        pytest.fail("effmark: " + "\n".join(outcome.failures), pytrace=False)
+    if outcome.unanswered:
+        _unanswered(item, outcome.unanswered)
+
+
+def _properties(item: pytest.Item, row: dict[str, Any]) -> None:
+    """Give every number to JUnit and to whoever else reads properties."""
+    for metric, value in row["values"].items():
+        item.user_properties.append((f"effmark.{row['name']}.{metric}", repr(value)))
+    if row["verdict"]:
+        item.user_properties.append((f"effmark.{row['name']}.verdict", row["verdict"]))
+
+
+def _unanswered(item: pytest.Item, reasons: list[str] | tuple[str, ...]) -> None:
+    """End the test as its marker says: what cannot be judged is never a pass."""
+    said = "effmark: " + "; ".join(reasons)
+    missing = _asked(item).missing or item.config.getoption("--effmark-missing")
+    if missing == "fail":
+        pytest.fail(said, pytrace=False)
+    raise pytest.skip.Exception(said, _use_item_location=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put what was measured into the report, which travels to the process that prints."""
+    report = yield
+    if call.when == "call" and _FOUND in item.stash:
+        vars(report)["effmark"] = item.stash[_FOUND]
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Show what was measured; write it as Markdown where somebody wants it."""
+    rows = config.stash[_ROWS]
+    if not rows:
+        return
+    from effmark.pytest_plugin.summary import markdown_summary, text_summary
+
+    terminalreporter.section("effmark")
+    for line in text_summary(rows):
+        terminalreporter.write_line(line)
+    saved = config.getoption("--effmark-save")
+    if saved:
+        terminalreporter.write_line(f"saved as {saved!r} in {_session(config).options.folder}")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as handle:
+            handle.write(markdown_summary(rows))
+    comment = config.getoption("--effmark-markdown")
+    if comment:
+        Path(comment).write_text(markdown_summary(rows), encoding="utf-8")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give instruments and files back."""
+    session = config.stash.get(_SESSION, None)
+    if session is not None:
+        session.close()
