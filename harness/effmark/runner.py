@@ -29,6 +29,7 @@ from effmark.record import (
     Record,
     SuiteRef,
 )
+from effmark.spec import Decode, Prefill
 from effmark.workloads import WORKLOADS, Context, Findings, Measuring
 
 __all__ = ["CellRun", "Identity", "classify", "first_inference"]
@@ -112,13 +113,21 @@ class CellRun:
         if self._measuring is not None and self._failure is None:
             self._try(self._collect_interleaved if interleaved else self._measure)
         outcome, detail = self._failure or ("ok", "")
-        peak = self._memory.stop("peak_memory_b")
-        shared = (*self._identity.measurements, peak)
+        shared = (*self._identity.measurements, *self._memory.measurements(), *self._kv_cache())
         found = self._findings if self._failure is None else None
         identity = replace(self._identity, environment=self._environment(interleaved))
         record = _record(self._context, identity, found or Findings(), outcome, detail, shared)
         elapsed_s = time.monotonic() - self._start
         return record.model_copy(update={"elapsed_s": elapsed_s, "interleaved": interleaved})
+
+    def _kv_cache(self) -> tuple[Measurement, ...]:
+        """Return the size of the KV cache by arithmetic, to read next to the working memory."""
+        workload, per_token = self._context.cell.workload, self._context.facts.kv_bytes_per_token
+        if per_token is None or not isinstance(workload, Decode | Prefill):
+            return ()
+        new_tokens = workload.new_tokens if isinstance(workload, Decode) else 0
+        size_b = float(per_token * (workload.prompt_tokens + new_tokens) * workload.batch)
+        return (Measured(metric="kv_cache_b", unit="B", samples=(size_b,), source="analytic"),)
 
     def _environment(self, interleaved: str) -> Environment:
         """Return the machine with its state around this cell."""
