@@ -134,7 +134,7 @@ class LoadedModel:
         view = self._views.get(address)
         if view is None:
             buffer = (ctypes.c_float * self.vocabulary_count).from_address(address)
-            view = self._views[address] = np.frombuffer(buffer, np.float32)
+            view = self._views[address] = np.frombuffer(memoryview(buffer), np.float32)
         return view
 
     def chooser(self, sampling: Sampling, seed: int) -> Chooser:
