@@ -20,6 +20,7 @@ from effmark.cache import build_once
 from effmark.errors import AdapterError, SpecError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts
+from effmark_adapters.artefacts.digits import digits_flops, digits_model
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
 from effmark_adapters.pytorch import request as requests
@@ -50,8 +51,6 @@ class TorchAdapter:
         """Convert the model to a Hugging Face folder and pack its weights."""
         requests.check_request(request)
         if request.model.kind == "digits":
-            from effmark_adapters.artefacts.digits import digits_model
-
             digits_model(request.cache)
             return
         folder = hf_folder(request.model, request.cache)
@@ -88,7 +87,6 @@ class TorchAdapter:
         self._request = request
 
     def _load_classifier(self, request: LoadRequest, device: Any) -> None:
-        from effmark_adapters.artefacts.digits import digits_model
         from effmark_adapters.pytorch.weights import load_classifier
 
         folder = digits_model(request.cache)
@@ -123,9 +121,10 @@ class TorchAdapter:
 
         request, weights = self._loaded()
         weights_b = weights.held_b()
-        of_language: dict[str, Any] = {}
-        if self._language is not None:
-            of_language = {
+        if self._language is None:
+            of_model: dict[str, Any] = {"flops_per_unit": digits_flops()}
+        else:
+            of_model = {
                 "kv_bytes_per_token": facts.kv_bytes_per_token(
                     self._config, 4 if request.precision == "fp32" else 2
                 ),
@@ -143,7 +142,7 @@ class TorchAdapter:
             config=facts.flat_config(self._config),
             quantisation=description.quantisation(request, weights),
             runtime=description.runtime(request, self._compile_s),
-            **of_language,
+            **of_model,
         )
 
     def synchronize(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch._inductor.config
 from transformers.cache_utils import StaticCache
 
 from effmark.adapter import Array, Generation, OnStep
@@ -31,9 +32,10 @@ class LanguageModel:
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue prompts; `on_step` gets the ids of each step."""
         longest = max(map(len, generation.prompts))
-        room_tokens = self._room_tokens if self._step else longest + generation.new_tokens
+        compiled = self._step is not None
+        room_tokens = self._room_tokens if compiled else longest + generation.new_tokens
         prompts = Prompts(generation.prompts, room_tokens, self._device)
-        forward = self._compiled(prompts) if self._step else self._eager(prompts, room_tokens)
+        forward = self._compiled(prompts) if compiled else self._eager(prompts, room_tokens)
         choose = make_chooser(generation.sampling, self._device)
         decode_batch(forward, prompts, generation, on_step, choose)
 
@@ -45,6 +47,8 @@ class LanguageModel:
     def compile_steps(self, batches: set[int]) -> float:
         """Compile the decode step for batch sizes; return the seconds that it took."""
         started_s = time.perf_counter()
+        # Workers of the compiler would stay, and count as memory of this process tree.
+        torch._inductor.config.compile_threads = 1
         # A step has one shape per batch size; the cache has room for the longest request.
         self._step = torch.compile(self.model, dynamic=False)
         for batch in sorted(batches):
@@ -78,7 +82,7 @@ class LanguageModel:
         def forward(
             ids: torch.Tensor, _: torch.Tensor | None, positions: torch.Tensor | None
         ) -> torch.Tensor:
-            step = self._step if ids.shape[1] == 1 and self._step else self.model
+            step = self._step if ids.shape[1] == 1 and self._step is not None else self.model
             logits: torch.Tensor = step(
                 input_ids=ids,
                 attention_mask=mask,
