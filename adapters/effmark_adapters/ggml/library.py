@@ -131,7 +131,6 @@ def drain_log() -> str:
     return lines or "no reason given"
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 def _keep(level: int, text: bytes | None, _: Any) -> None:
     if not text:
         return
@@ -140,6 +139,10 @@ def _keep(level: int, text: bytes | None, _: Any) -> None:
     for name, pattern in _SAID.items():
         if found := pattern.search(text):
             _said[name] = found[1].decode()
+
+
+_KEEP = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_keep)
+"""What llama.cpp calls; it must live as long as the library does."""
 
 
 class Library:
@@ -161,7 +164,7 @@ class Library:
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
         self._check_layout()
-        self.llama_log_set(_keep, None)
+        self.llama_log_set(_KEEP, None)
         self.llama_backend_init()
 
     def __getattr__(self, name: str) -> Any:
