@@ -112,8 +112,12 @@ def _device(folder: Path) -> dict[str, str]:
     subprocess.run(["cc", *flags, "-o", str(library), str(source), "-lm"], check=True)
     trace = folder / "trace.txt"
     trace.write_text(f"gpu A100 GPU-a 80000000000\nlimit 700000\nperiod_ms 100\np -9 {WATTS}000\n")
+    tool = folder / "nvidia-smi"  # codecarbon looks for a GPU by asking whether this runs
+    tool.write_text("#!/bin/sh\nexit 0\n")
+    tool.chmod(0o755)
     return {
         **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": str(folder),
         "FAKE_NVML_TRACE": str(trace),
         "FAKE_NVML_EPOCH": str(time.monotonic()),
