@@ -101,10 +101,8 @@ def test_int4_holds_packed_weights_and_one_table_for_embedding_and_head(load: Lo
 def test_an_untied_model_has_two_tables(load: Load, tmp_path: Path) -> None:
     model = random_model(tmp_path)
     for precision in ("bf16", "int8", "int4"):
-        adapter = load(model, precision=precision)
-        assert len(tokens_of(adapter)) == 8
-    facts = adapter.facts()
-    assert facts.weights_b > 2 * 512 * 64
+        assert len(tokens_of(load(model, precision=precision))) == 8
+    assert load(model, precision="int4").facts().weights_b > 2 * 512 * 64
 
 
 def test_matrices_that_the_int4_kernel_does_not_take_are_int8(load: Load, tmp_path: Path) -> None:
@@ -153,13 +151,24 @@ def test_a_shared_context_scores_as_a_whole_text(load: Load) -> None:
         assert np.abs(rows - alone).max(initial=0.0) < 1e-4
 
 
+def test_contexts_of_different_lengths_are_shared_together(load: Load) -> None:
+    adapter = load()
+    answers = [PROMPT[:3], PROMPT[4:5], PROMPT[7:14]]
+    pairs = [(PROMPT[:length], answer) for length in (20, 9, 14) for answer in answers]
+    for pair, rows in zip(pairs, adapter.log_probs(pairs), strict=True):
+        (alone,) = adapter.log_probs([pair])
+        assert np.abs(rows - alone).max() < 1e-4
+
+
 def test_scoring_in_small_batches_gives_the_same(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = load()
     pairs = [(PROMPT[: n + 1], PROMPT[n + 1 :]) for n in range(8)]
+    pairs += [(PROMPT, PROMPT[:n]) for n in range(1, 6)]
     wide = adapter.log_probs(pairs)
     monkeypatch.setattr(scoring, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(scoring, "COPIED_TOKENS", 1)
     for rows, narrow in zip(wide, adapter.log_probs(pairs), strict=True):
         assert np.abs(rows - narrow).max() < 1e-4
 

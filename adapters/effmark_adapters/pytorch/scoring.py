@@ -9,6 +9,7 @@ four answers follow one question. Only rows of continuations meet the head and t
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ BATCH_TOKENS = 1024
 """Most padded tokens of one forward; more fill the caches of a CPU no better."""
 LOGITS_B = 128 * 2**20
 """Most bytes of float32 logits that one forward may make."""
+COPIED_TOKENS = 8 * BATCH_TOKENS
+"""Most tokens of keys and values that are copied for continuations at a time."""
 SHARED_RATIO = 0.8
 """The shared way costs two forwards: it must leave at most this share of the tokens."""
 
@@ -36,16 +39,16 @@ def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list
     contexts: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(pairs):
         contexts.setdefault(tuple(context), []).append(number)
-    shared: list[list[int]] = []
-    alone: list[int] = []
-    for numbers in contexts.values():
-        shared.append(numbers) if _is_worth_sharing(pairs, numbers) else alone.extend(numbers)
+    groups = [numbers for numbers in contexts.values() if _is_worth_sharing(pairs, numbers)]
+    grouped = {number for numbers in groups for number in numbers}
+    alone = [number for number in range(len(pairs)) if number not in grouped]
     score = _Scorer(model, device)
     for numbers in _batches(pairs, alone, score.vocabulary):
         for number, rows in zip(numbers, score.whole([pairs[n] for n in numbers]), strict=True):
             found[number] = rows
-    for numbers in shared:
-        for number, rows in zip(numbers, score.shared([pairs[n] for n in numbers]), strict=True):
+    for batch in _batches_of_groups(pairs, groups):
+        texts = [[pairs[number] for number in numbers] for numbers in batch]
+        for number, rows in zip(itertools.chain(*batch), score.shared(texts), strict=True):
             found[number] = rows
     return found
 
@@ -77,6 +80,19 @@ def _batches(pairs: Sequence[Pair], numbers: list[int], vocabulary: int) -> Iter
         yield batch
 
 
+def _batches_of_groups(pairs: Sequence[Pair], groups: list[list[int]]) -> Iterator[list[list[int]]]:
+    """Yield groups whose contexts are about equally long together, longest first."""
+    batch: list[list[int]] = []
+    for numbers in sorted(groups, key=lambda numbers: -len(pairs[numbers[0]][0])):
+        longest = len(pairs[(batch or [numbers])[0][0]][0])
+        if batch and (len(batch) + 1) * longest > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(numbers)
+    if batch:
+        yield batch
+
+
 class _Scorer:
     """A model and what its batches have in common."""
 
@@ -104,48 +120,76 @@ class _Scorer:
             for i, (_, continuation) in enumerate(pairs)
         ]
 
-    def shared(self, pairs: Sequence[Pair]) -> list[Array]:
-        """Score continuations of one context on copies of its keys and values."""
-        context = list(pairs[0][0])
-        ids = torch.tensor([context], device=self._device)
-        empty = DynamicCache(config=self._model.config)
-        first = self._model(input_ids=ids, past_key_values=empty, use_cache=True, logits_to_keep=1)
-        head = self._rows(first.logits[0, -1:])
-        found = [head if len(continuation) else self._empty() for _, continuation in pairs]
-        longer = [i for i, (_, continuation) in enumerate(pairs) if len(continuation) > 1]
-        tails = self._tails(first.past_key_values, [pairs[i][1][:-1] for i in longer])
-        for i, rows in zip(longer, tails, strict=True):
-            found[i] = _stack(head, rows)
-        return found
+    def shared(self, groups: list[list[Pair]]) -> Iterator[Array]:
+        """Score pairs of several contexts on copies of the contexts' keys and values."""
+        contexts = Prompts([group[0][0] for group in groups], 0, self._device)
+        first = self._model(
+            input_ids=contexts.ids,
+            attention_mask=contexts.mask(contexts.longest),
+            position_ids=contexts.positions(0, contexts.longest),
+            past_key_values=DynamicCache(config=self._model.config),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        heads = [self._rows(logits) for logits in first.logits]
+        rows = [(row, pair[1]) for row, group in enumerate(groups) for pair in group]
+        tails = self._tails(
+            first.past_key_values, contexts, [(r, c[:-1]) for r, c in rows if len(c) > 1]
+        )
+        for row, continuation in rows:
+            if len(continuation) > 1:
+                yield _stack(heads[row], next(tails))
+            else:
+                yield heads[row] if len(continuation) else self._empty()
 
-    def _tails(self, cache: DynamicCache, texts: list[Sequence[int]]) -> Iterator[Array]:
-        """Yield the rows after the first of each continuation."""
-        filled = cache.get_seq_length()
-        room = max(1, BATCH_TOKENS // max([filled, *map(len, texts)]))
+    def _tails(
+        self, cache: DynamicCache, contexts: Prompts, texts: list[tuple[int, Sequence[int]]]
+    ) -> Iterator[Array]:
+        """Yield the rows after the first of each (row of its context, continuation)."""
+        longest = max((len(text) for _, text in texts), default=0)
+        room = max(
+            1,
+            min(
+                COPIED_TOKENS // (contexts.longest + longest),
+                LOGITS_B // (4 * self.vocabulary * max(1, longest)),
+            ),
+        )
         for start in range(0, len(texts), room):
             part = texts[start : start + room]
-            longest = max(map(len, part))
-            padded = [[*text, *[0] * (longest - len(text))] for text in part]  # causal: unseen
-            logits = self._model(
-                input_ids=torch.tensor(padded, device=self._device),
-                past_key_values=_copies(cache, len(part)),
-                use_cache=True,
-            ).logits
-            for i, text in enumerate(part):
+            logits = self._tail_logits(cache, contexts, part, longest)
+            for i, (_, text) in enumerate(part):
                 yield self._rows(logits[i, : len(text)])
+
+    def _tail_logits(
+        self,
+        cache: DynamicCache,
+        contexts: Prompts,
+        part: list[tuple[int, Sequence[int]]],
+        longest: int,
+    ) -> torch.Tensor:
+        rows = torch.tensor([row for row, _ in part], device=self._device)
+        copies = copy.deepcopy(cache)
+        copies.batch_select_indices(rows)
+        ids = [[*text, *[0] * (longest - len(text))] for _, text in part]  # causal: unseen
+        mask = contexts.mask(contexts.longest)
+        positions = contexts.positions(contexts.longest, longest)
+        if mask is not None and positions is not None:
+            seen = mask.new_ones((len(part), longest))
+            mask, positions = torch.cat([mask[rows], seen], dim=1), positions[rows]
+        logits: torch.Tensor = self._model(
+            input_ids=torch.tensor(ids, device=self._device),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=copies,
+            use_cache=True,
+        ).logits
+        return logits
 
     def _rows(self, logits: torch.Tensor) -> Array:
         return logits.float().log_softmax(-1).cpu().numpy()
 
     def _empty(self) -> Array:
         return torch.empty((0, self.vocabulary)).numpy()
-
-
-def _copies(cache: DynamicCache, count: int) -> DynamicCache:
-    """Return a cache of `count` sequences that all begin with what the given one holds."""
-    wide = copy.deepcopy(cache)
-    wide.batch_repeat_interleave(count)
-    return wide
 
 
 def _stack(first: Array, rest: Array) -> Array:
