@@ -1,27 +1,34 @@
 """Any adapter as an `lm_eval` model; imported only where lm-eval is installed.
 
 Tokenisation follows lm-eval's own `hf` model (context and continuation are encoded together and
-split), so that scores agree. Requests are sorted so that equal contexts stand side by side and
-batches hold alike lengths; adapters that can share the computation of a context do.
+split), so that scores agree. What is equal is computed once: requests that differ only in their
+last token share one row of log-probabilities, requests of one context stand side by side for
+adapters that can share its computation, and prompts are continued as many at a time as the
+adapter was loaded for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
 from effmark.adapter import Adapter, Generates, Generation, Sampling, Scores
-from effmark.errors import UnsupportedError
+from effmark.errors import SpecError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark.scores import rolling_windows
 
 __all__ = ["AdapterLM"]
 
 _DEFAULT_CONTEXT = 2048
+_DEFAULT_VOCABULARY = 50_000
 _DEFAULT_NEW_TOKENS = 256
 """lm-eval's `hf` model generates at most so many tokens where the task does not say."""
+_ROWS_B = 256 * 2**20
+"""Most bytes of log-probabilities that one call of an adapter is asked for."""
 
 Pair = tuple[tuple[str, str], list[int], list[int]]
 
@@ -31,11 +38,21 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
 
     backend = "causal"
 
-    def __init__(self, adapter: Adapter, facts: ModelFacts, batch: int = 8) -> None:
+    def __init__(
+        self, adapter: Adapter, facts: ModelFacts, batch: int = 8, sequences: int = 1
+    ) -> None:
+        """Wrap a loaded adapter.
+
+        Args:
+            adapter: Must score or generate, as the tasks ask.
+            facts: The facts of its model.
+            batch: About how many texts are scored together.
+            sequences: How many prompts are continued together; the adapter was loaded for them.
+        """
         super().__init__()
         self._adapter = adapter
         self._config = facts.config
-        self._batch = batch
+        self._batch, self._sequences = batch, sequences
         self._length = facts.context_tokens or _DEFAULT_CONTEXT
         self._name = str(facts.config.get("model_type", "model"))
 
@@ -74,14 +91,16 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """Return the log-likelihood of each whole text in nats, every token scored once."""
         scorer = self._scorer()
-        totals = []
-        for request in requests:
+        owners: list[int] = []
+        pairs: list[Pair] = []
+        for owner, request in enumerate(requests):
             tokens = scorer.encode(request.args[0])
-            windows = rolling_windows(tokens, self.prefix_token_id, self._length)
-            pairs: list[Pair] = []
-            for context, continuation in windows:
-                pairs.append((("", ""), context, continuation))
-            totals.append(sum(score for score, _ in self._loglikelihood_tokens(pairs)))
+            for window in rolling_windows(tokens, self.prefix_token_id, self._length):
+                owners.append(owner)
+                pairs.append((("", ""), *window))
+        totals = [0.0] * len(requests)
+        for owner, (score, _) in zip(owners, self._loglikelihood_tokens(pairs), strict=True):
+            totals[owner] += score
         return totals
 
     def _loglikelihood_tokens(
@@ -89,49 +108,63 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
     ) -> list[tuple[float, bool]]:
         """Return summed log-probability and greediness of each continuation, in order."""
         scorer = self._scorer()
-        order = sorted(
-            range(len(requests)),
-            key=lambda i: (-len(requests[i][1]) - len(requests[i][2]), requests[i][1]),
-        )
+        vocabulary = int(self._config.get("vocab_size") or _DEFAULT_VOCABULARY)
+        rows = max(1, _ROWS_B // (4 * vocabulary))
         answers: dict[int, tuple[float, bool]] = {}
-        for group in _groups(order, requests, self._batch):
-            pairs = [_truncated(requests[i], self._length) for i in group]
-            for i, pair, row in zip(group, pairs, scorer.log_probs(pairs), strict=True):
-                answers[i] = _scored(row, pair[1])
+        for batch in _batches(_texts(requests, self._length), self._batch, rows):
+            found = scorer.log_probs([(text.context, text.continuation) for text in batch])
+            for text, log_probs in zip(batch, found, strict=True):
+                for i in text.requests:
+                    answers[i] = _scored(log_probs, requests[i][2])
         return [answers[i] for i in range(len(requests))]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Return the continuation of each prompt up to its first stop string."""
-        return [self._generate(*request.args) for request in requests]
-
-    def _generate(self, context: str, settings: dict[str, Any]) -> str:
         adapter = self._adapter
         if not isinstance(adapter, Generates):
             raise UnsupportedError(f"adapter {adapter.name!r} generates no text")
-        until = settings.get("until") or []
-        stops = [until] if isinstance(until, str) else list(until)
-        new_tokens = int(settings.get("max_gen_toks", _DEFAULT_NEW_TOKENS))
-        prompt = adapter.encode(context)[-(self._length - new_tokens) :] or [self.prefix_token_id]
+        alike: dict[str, list[tuple[int, list[int]]]] = {}
+        for i, request in enumerate(requests):
+            context, settings = request.args
+            alike.setdefault(repr(settings), []).append((i, adapter.encode(context)))
+        answers: dict[int, str] = {}
+        for prompts in alike.values():
+            settings = requests[prompts[0][0]].args[1]
+            prompts.sort(key=lambda prompt: -len(prompt[1]))
+            for first in range(0, len(prompts), self._sequences):
+                part = prompts[first : first + self._sequences]
+                found = self._continue(adapter, [tokens for _, tokens in part], settings)
+                answers.update(zip((i for i, _ in part), found, strict=True))
+        return [answers[i] for i in range(len(requests))]
+
+    def _continue(
+        self, adapter: Generates, prompts: list[list[int]], settings: dict[str, Any]
+    ) -> list[str]:
+        """Return the continuations of prompts that run together."""
+        settings = normalize_gen_kwargs(settings, _DEFAULT_NEW_TOKENS)
+        new_tokens = int(settings["max_gen_toks"])
+        room = self._length - new_tokens
+        if room < 1:
+            raise SpecError(
+                f"lm-eval: max_gen_toks {new_tokens} leaves no room for a prompt in the model's "
+                f"context of {self._length} tokens"
+            )
+        stops = [stop for stop in settings["until"] if stop]
+        rows = [_Answer(adapter, stops) for _ in prompts]
+
+        def on_step(step: Sequence[int | None]) -> bool:
+            for row, token in zip(rows, step, strict=True):
+                row.add(None if token == self.eot_token_id else token)
+            return all(row.ended for row in rows)
+
         generation = Generation(
-            prompts=(tuple(prompt),),
+            prompts=tuple(tuple(p[-room:] or [self.prefix_token_id]) for p in prompts),
             new_tokens=new_tokens,
             sampling=_sampling(settings),
             stop_ids=(self.eot_token_id,),
         )
-        ids: list[int] = []
-
-        def on_step(step: Sequence[int | None]) -> bool:
-            token = step[0]
-            if token is None or token == self.eot_token_id:
-                return True
-            ids.append(token)
-            return any(stop in adapter.decode(ids) for stop in stops)
-
         adapter.generate(generation, on_step)
-        text = adapter.decode(ids)
-        for stop in stops:
-            text = text.split(stop)[0] if stop else text
-        return text
+        return [row.text() for row in rows]
 
     def _scorer(self) -> Scores:
         if not isinstance(self._adapter, Scores):
@@ -145,16 +178,73 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         return value
 
 
-def _groups(order: list[int], requests: list[Pair], size: int) -> Iterable[list[int]]:
-    """Yield batches of about `size` requests, requests with one context never parted."""
-    group: list[int] = []
-    for i in order:
-        if len(group) >= size and requests[group[-1]][1] != requests[i][1]:
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
+class _Answer:
+    """A continuation as it grows; ended by the end token or by a stop string."""
+
+    def __init__(self, adapter: Generates, stops: list[str]) -> None:
+        self._adapter, self._stops = adapter, stops
+        # A stop that has just been completed lies within so many tokens: each has a byte or more.
+        self._tail = max((len(stop.encode()) for stop in stops), default=0) + 1
+        self._ids: list[int] = []
+        self.ended = False
+
+    def add(self, token: int | None) -> None:
+        """Take the next token; None is the end."""
+        if token is None or self.ended:
+            self.ended = True
+            return
+        self._ids.append(token)
+        if self._stops:
+            tail = self._adapter.decode(self._ids[-self._tail :])
+            self.ended = any(stop in tail for stop in self._stops)
+
+    def text(self) -> str:
+        """Return the text before the first stop."""
+        return str(postprocess_generated_text(self._adapter.decode(self._ids), self._stops, None))
+
+
+@dataclass
+class _Text:
+    """Tokens that go through the model once, and the requests that they answer."""
+
+    context: list[int]
+    continuation: list[int]
+    requests: list[int] = field(default_factory=list)
+
+
+def _texts(requests: Sequence[Pair], length: int) -> list[_Text]:
+    """Return what must be computed: requests that differ in the last token only are one text."""
+    texts: dict[tuple[int, ...], _Text] = {}
+    for i, request in enumerate(requests):
+        context, continuation = _truncated(request, length)
+        seen = (*context, *continuation[:-1])
+        text = texts.setdefault(seen, _Text(context, continuation))
+        if len(continuation) > len(text.continuation):
+            text.context, text.continuation = context, continuation
+        text.requests.append(i)
+    return list(texts.values())
+
+
+def _batches(texts: Sequence[_Text], size: int, rows: int) -> Iterator[list[_Text]]:
+    """Yield batches of about `size` texts and at most `rows` rows; one context stays together."""
+    groups: dict[tuple[int, ...], list[_Text]] = {}
+    for text in texts:
+        groups.setdefault(tuple(text.context), []).append(text)
+    longest_first = sorted(
+        groups.values(),
+        key=lambda group: -max(len(text.context) + len(text.continuation) for text in group),
+    )
+    batch: list[_Text] = []
+    wanted = 0
+    for text in (text for group in longest_first for text in group):
+        full = len(batch) >= size and batch[-1].context != text.context
+        if batch and (full or wanted + len(text.continuation) > rows):
+            yield batch
+            batch, wanted = [], 0
+        batch.append(text)
+        wanted += len(text.continuation)
+    if batch:
+        yield batch
 
 
 def _truncated(request: Pair, length: int) -> tuple[list[int], list[int]]:
@@ -164,11 +254,11 @@ def _truncated(request: Pair, length: int) -> tuple[list[int], list[int]]:
     return context[-room:], continuation
 
 
-def _scored(row: Any, continuation: Sequence[int]) -> tuple[float, bool]:
+def _scored(log_probs: Any, continuation: Sequence[int]) -> tuple[float, bool]:
     """Return the sum of the continuation's log-probabilities and whether it is the greedy one."""
-    total = float(sum(float(row[i, token]) for i, token in enumerate(continuation)))
-    greedy = row.argmax(axis=1)
-    return total, all(int(greedy[i]) == token for i, token in enumerate(continuation))
+    rows = log_probs[len(log_probs) - len(continuation) :]
+    total = float(rows[range(len(continuation)), list(continuation)].sum())
+    return total, rows.argmax(axis=1).tolist() == list(continuation)
 
 
 def _sampling(settings: dict[str, Any]) -> Sampling:
