@@ -205,6 +205,7 @@ def _begin(
         settings=Settings.model_validate(message["settings"]),
         is_reference=message["is_reference"],
         progress=progress,
+        sequences=loaded.request.batch,
     )
     identity = Identity(
         run_id=message["run_id"],

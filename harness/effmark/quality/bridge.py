@@ -39,14 +39,14 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
     backend = "causal"
 
     def __init__(
-        self, adapter: Adapter, facts: ModelFacts, batch: int = 8, sequences: int = 1
+        self, adapter: Adapter, facts: ModelFacts, batch: int = 32, sequences: int = 1
     ) -> None:
         """Wrap a loaded adapter.
 
         Args:
             adapter: Must score or generate, as the tasks ask.
             facts: The facts of its model.
-            batch: About how many texts are scored together.
+            batch: About how many texts an adapter is given at a time; it forms its own batches.
             sequences: How many prompts are continued together; the adapter was loaded for them.
         """
         super().__init__()

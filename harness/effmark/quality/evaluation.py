@@ -40,7 +40,13 @@ class Evaluation:
 
 
 def evaluate_tasks(
-    adapter: Adapter, facts: ModelFacts, name: str, limit: int | None, fewshot: int, cache: Path
+    adapter: Adapter,
+    facts: ModelFacts,
+    name: str,
+    limit: int | None,
+    fewshot: int,
+    cache: Path,
+    sequences: int = 1,
 ) -> Evaluation:
     """Return the evaluation of a task or group on a loaded adapter.
 
@@ -51,6 +57,7 @@ def evaluate_tasks(
         limit: At most so many items per task.
         fewshot: Examples before each item, where the task does not fix them.
         cache: Root under which lm-eval's data sets keep their files.
+        sequences: Most prompts that the adapter continues together.
 
     Raises:
         PrerequisiteError: lm-eval is not installed.
@@ -79,9 +86,8 @@ def evaluate_tasks(
         for one in loaded["tasks"].values():
             if one.config.num_fewshot is None or fewshot:
                 one.set_config(key="num_fewshot", value=fewshot)
-        found = evaluate(
-            AdapterLM(adapter, facts), loaded, limit=limit, bootstrap_iters=0, log_samples=True
-        )
+        model = AdapterLM(adapter, facts, sequences=sequences)
+        found = evaluate(model, loaded, limit=limit, bootstrap_iters=0, log_samples=True)
     return _evaluation(found)
 
 

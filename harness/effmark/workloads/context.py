@@ -39,6 +39,8 @@ class Context:
     """Whether this cell's log-probabilities are the reference for KL and top-1 agreement."""
     progress: Callable[[str], None]
     """Told what is going on, a few times per second at most."""
+    sequences: int = 1
+    """Most sequences that the adapter was loaded for."""
 
 
 @dataclass

@@ -24,6 +24,7 @@ def tasks(context: Context) -> Findings:
         workload.limit,
         workload.fewshot,
         context.cache,
+        context.sequences,
     )
     notes = {
         "lm_eval": json.dumps(found.results, sort_keys=True),
