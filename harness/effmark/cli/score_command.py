@@ -13,11 +13,15 @@ import click
 from effmark.cli.options import results_option
 from effmark.code.bout import Rules
 from effmark.code.clocks import choose_clock
+from effmark.code.cost import cost_document, tries_of
 from effmark.code.evaluation import Evaluation, make_tasks, usable_ks
+from effmark.code.ledger import read_attempts, read_scores
+from effmark.code.prices import CURRENCIES, Currency, Prices, read_prices
 from effmark.code.records import SUITE, SUITE_VERSION, code_record
 from effmark.code.sets import find_problems
 from effmark.code.solutions import read_solutions
 from effmark.report.code_scores import code_text
+from effmark.report.cost_of_pass import cost_text
 from effmark.sandbox import Sandbox
 from effmark.store import Journal, results_folder
 
@@ -93,3 +97,35 @@ class _Progress:
         click.echo(f"\r{text}  " if self._live else text, err=True, nl=not self._live)
         if self._live and done == total:
             click.echo("", err=True)
+
+
+@command.command("cost")
+@click.argument("ledger", metavar="LEDGER")
+@click.option("--currency", type=click.Choice(CURRENCIES), default="usd", show_default=True,
+              help="What a cost is counted in.")  # fmt: skip
+@click.option("--prices", metavar="FILE", help="Table of token prices (YAML, as prices.yaml).")
+@click.option("--usd-per-device-hour", type=click.FloatRange(0), help="Own or hired hardware.")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
+              help="Devices per call.")  # fmt: skip
+@click.option("--usd-per-kwh", type=click.FloatRange(0), help="Electricity, beside device-hours.")
+@click.option("--baseline", type=click.FloatRange(0), help="Cost of a human expert per problem.")
+@click.option("--scores", metavar="FILE", help="JSON of `effmark score code`, for the verdicts.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def cost(
+    ledger: str,
+    currency: Currency,
+    prices: str | None,
+    usd_per_device_hour: float | None,
+    devices: int,
+    usd_per_kwh: float | None,
+    baseline: float | None,
+    scores: str | None,
+    as_json: bool,
+) -> None:
+    """Price quality: what a right answer cost, from a LEDGER of model calls."""
+    per_token, version = read_prices(Path(prices)) if prices else ({}, None)
+    table = Prices(per_token, version, usd_per_device_hour, devices, usd_per_kwh)
+    attempts = read_attempts(Path(ledger), read_scores(Path(scores)) if scores else {})
+    models = tries_of(attempts, table, currency)
+    document = cost_document(models, currency, baseline=baseline, prices_version=version)
+    click.echo(json.dumps(document, allow_nan=False) if as_json else cost_text(document))

@@ -9,7 +9,6 @@ from effmark.code.bout import Bout, Claim, shown_output
 from effmark.code.drivers import JUDGE, REPLAY
 from effmark.code.problems import Rung
 from effmark.sandbox import Job, JobResult, Limits, Sandbox
-from effmark.scores import hodges_lehmann
 
 __all__ = ["Ladder", "climb", "run_bouts"]
 
@@ -149,7 +148,8 @@ class Ladder:
 def climb(sandbox: Sandbox, bouts: Sequence[Bout], on_job: OnJob) -> list[Ladder | None]:
     """Return the ladders of problems, and time on their input whoever was stopped before it.
 
-    The input is that case of the last level on which the slowest reference takes longest.
+    The input is that case of the last level on which the slowest reference takes longest; a cost
+    is the least of the repeats, which other work on the machine disturbs least.
     """
     able = [bout for bout in bouts if bout.prepared.problem.ladder and _has_passed(bout)]
     groups = [[_rung_job(bout, rung) for rung in bout.prepared.problem.ladder] for bout in able]
@@ -180,7 +180,7 @@ def _ladder(bout: Bout, results: Sequence[JobResult]) -> Ladder | None:
     if any(len(row) < len(bout.prepared.levels[level]) or min(row) <= 0 for row in costs):
         return None
     case = costs[0].index(max(costs[0]))
-    own = hodges_lehmann([*bout.reference[level][case], costs[-1][case]])
+    own = min([*bout.reference[level][case], costs[-1][case]])
     steps = tuple(cost * (1 + _CLUSTER_RATIO) for cost in (*(c[case] for c in costs[:-1]), own))
     return Ladder(level, case, steps, tuple(r.score for r in bout.prepared.problem.ladder))
 

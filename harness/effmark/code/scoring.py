@@ -13,7 +13,7 @@ from effmark.code.running import Ladder, climb, run_bouts
 from effmark.code.solutions import Sample
 from effmark.sandbox import Sandbox
 from effmark.schema import Frozen
-from effmark.scores import ReferenceTimes, differential_performance_score, hodges_lehmann
+from effmark.scores import ReferenceTimes, differential_performance_score
 
 __all__ = ["ProblemScore", "SampleScore", "Task", "Verdict", "score_tasks"]
 
@@ -183,6 +183,6 @@ def _dps(program: Program, ladder: Ladder) -> tuple[float, float]:
     times = program.events[ladder.level][ladder.case]
     finished = [time for time in times if not isinstance(time, str)]
     if cost is None and finished and len(finished) == len(times):
-        cost = hodges_lehmann(finished)
+        cost = min(finished)
     found = differential_performance_score(cost, ladder.costs, ladder.scores)
     return found.dps, found.dps_norm

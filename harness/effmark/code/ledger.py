@@ -1,0 +1,154 @@
+"""The ledger: one line per call of a model, with what it used; nothing unknown becomes 0.
+
+A line is a JSON object: `model`, `task_id`, and `sample` (attempt, from 0) say whose call it was;
+all calls of one attempt are added up. `prompt_tokens` (of which `cached_tokens`), and
+`completion_tokens` (reasoning included), `wall_s`, `energy_j`, `work_flop` say what it used;
+`usd`, or `usd_per_prompt_token`, `usd_per_completion_token` and `usd_per_cached_token`, what it
+cost; `score` in [0, 1], or `passed`, on any line of an attempt, what came of it. Unknown
+keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from effmark.errors import SpecError
+
+__all__ = ["Attempt", "Call", "Key", "read_attempts", "read_scores"]
+
+Key = tuple[str, str, int]
+"""Model, problem, attempt."""
+
+_ALIASES = {"problem": "task_id", "attempt": "sample", "seconds": "wall_s", "joules": "energy_j",
+            "flop": "work_flop", "flops": "work_flop"}  # fmt: skip
+_COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+_AMOUNTS = ("wall_s", "energy_j", "work_flop", "usd", "usd_per_prompt_token",
+            "usd_per_completion_token", "usd_per_cached_token")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call; an amount that the line does not give is not in `amounts`."""
+
+    where: str
+    """File and line, for messages."""
+    model: str
+    amounts: Mapping[str, float]
+
+
+@dataclass
+class Attempt:
+    """One try at a problem: its calls and its score."""
+
+    model: str
+    problem: str
+    number: int
+    calls: list[Call] = field(default_factory=list)
+    score: float | None = None
+
+
+def read_attempts(path: Path, scores: Mapping[tuple[str, int], float]) -> list[Attempt]:
+    """Return the attempts of a ledger; `scores` by problem and attempt fill in missing ones.
+
+    Raises:
+        SpecError: a line is not a call, a number is impossible, an attempt has no score.
+    """
+    attempts: dict[Key, Attempt] = {}
+    for call, key, score in _lines(path):
+        attempt = attempts.setdefault(key, Attempt(*key))
+        attempt.calls.append(call)
+        if score is not None and attempt.score not in (None, score):
+            raise SpecError(f"{call.where}: score {score!r}, an earlier line has {attempt.score!r}")
+        attempt.score = attempt.score if score is None else score
+    if not attempts:
+        raise SpecError(f"ledger {str(path)!r}: no calls; give one JSON object a line")
+    for attempt in attempts.values():
+        if attempt.score is None:
+            attempt.score = scores.get((attempt.problem, attempt.number))
+        if attempt.score is None:
+            raise SpecError(
+                f"{attempt.calls[0].where}: no 'score' or 'passed' for {attempt.problem!r} attempt "
+                f"{attempt.number}; give it, or --scores with the JSON of `effmark score code`"
+            )
+    return list(attempts.values())
+
+
+def _lines(path: Path) -> Iterator[tuple[Call, Key, float | None]]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"ledger {str(path)!r} cannot be read: {error}") from error
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        if line.strip():
+            yield _call(line, f"{path}:{number}")
+
+
+def _call(raw: bytes, where: str) -> tuple[Call, Key, float | None]:
+    try:
+        entry = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{where}: not JSON: {error}") from error
+    if not isinstance(entry, dict):
+        raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
+    entry = {_ALIASES.get(name, name): value for name, value in entry.items()}
+    model, problem, sample = entry.get("model"), entry.get("task_id"), entry.get("sample", 0)
+    for name, value in (("model", model), ("task_id", problem)):
+        if not isinstance(value, str):
+            raise SpecError(f"{where}: {name} must be text, got {value!r}")
+    if type(sample) is not int or sample < 0:
+        raise SpecError(f"{where}: sample must be a whole number from 0, got {sample!r}")
+    amounts = {
+        name: _number(entry[name], f"{where}: {name}")
+        for name in (*_COUNTS, *_AMOUNTS)
+        if entry.get(name) is not None
+    }
+    if amounts.get("cached_tokens", 0) > amounts.get("prompt_tokens", 0):
+        raise SpecError(f"{where}: cached_tokens must be part of prompt_tokens")
+    return (
+        Call(where, str(model), amounts),
+        (str(model), str(problem), sample),
+        _score(entry, where),
+    )
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SpecError(f"{what} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0:
+        hint = "; an unknown price is left out, never -1 or 0" if "usd" in what else ""
+        raise SpecError(f"{what} must be finite and at least 0, got {value!r}{hint}")
+    return float(value)
+
+
+def _score(entry: Mapping[str, Any], where: str) -> float | None:
+    value = entry.get("passed") if entry.get("score") is None else entry["score"]
+    if value is None:
+        return None
+    score = float(value) if isinstance(value, bool) else _number(value, f"{where}: score")
+    if score > 1:
+        raise SpecError(f"{where}: score must be in [0, 1], got {value!r}")
+    return score
+
+
+def read_scores(path: Path) -> dict[tuple[str, int], float]:
+    """Return 1 or 0 by problem and sample, from the JSON of `effmark score code`.
+
+    Raises:
+        SpecError: the file is not that.
+    """
+    try:
+        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        return {
+            (str(s["task_id"]), int(s["sample"])): float(bool(s["passed"]))
+            for s in samples
+            if s["verdict"] != "lost"
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            f"scores {str(path)!r}: not the JSON of `effmark score code`: {error!r}"
+        ) from error

@@ -1,0 +1,150 @@
+"""What a right answer cost: against the original authors' numbers, and on bad ledgers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effmark.code.cost import cost_document, tries_of
+from effmark.code.ledger import read_attempts, read_scores
+from effmark.code.prices import Prices, read_prices
+from effmark.errors import SpecError
+
+LINE = {
+    "model": "m",
+    "task_id": "q",
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "usd_per_prompt_token": 1e-6,
+    "usd_per_completion_token": 2e-6,
+    "wall_s": 3600.0,
+    "energy_j": 3.6e6,
+    "work_flop": 7.0,
+    "score": 1,
+}
+
+
+def document(folder: Path, lines: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    path = folder / "ledger.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    currency = options.pop("currency", "usd")
+    prices = options.pop("prices", Prices())
+    models = tries_of(read_attempts(path, {}), prices, currency)
+    return cost_document(models, currency, **options)
+
+
+def test_calls_of_an_attempt_are_added_up_in_every_currency(tmp_path: Path) -> None:
+    lines = [LINE, {**LINE, "score": None}]
+    spent = {
+        currency: document(tmp_path, lines, currency=currency)["models"]["m"]["dataset"]["value"]
+        for currency in ("usd", "j", "s", "flop")
+    }
+    assert spent == {"usd": pytest.approx(4e-4), "j": 7.2e6, "s": 7200.0, "flop": 14.0}
+
+
+def test_cached_tokens_have_a_price_of_their_own(tmp_path: Path) -> None:
+    line = {**LINE, "cached_tokens": 60, "usd_per_cached_token": 1e-7}
+    found = document(tmp_path, [line])["models"]["m"]["spent"]
+    assert found == pytest.approx(40e-6 + 6e-6 + 100e-6)
+
+
+def test_own_hardware_is_priced_by_the_hour_and_the_kilowatt_hour(tmp_path: Path) -> None:
+    prices = Prices(usd_per_device_hour=2.0, devices=3, usd_per_kwh=0.5)
+    assert document(tmp_path, [LINE], prices=prices)["models"]["m"]["spent"] == pytest.approx(6.5)
+
+
+def test_an_unsolved_problem_makes_the_mean_infinite_but_not_the_data_set(tmp_path: Path) -> None:
+    lines = [LINE, {**LINE, "task_id": "hard", "score": 0}]
+    found = document(tmp_path, lines, baseline=1.0)
+    model = found["models"]["m"]
+    assert model["mean_of_problems"]["value"] == "inf"
+    assert model["unsolved_count"] == 1
+    assert model["dataset"]["value"] == pytest.approx(4e-4)
+    assert model["per_problem"]["hard"] == "inf"
+    assert found["frontier"]["models_only"]["value"] == "inf"
+    assert found["frontier"]["with_baseline"]["per_problem"]["hard"] == 1.0
+    assert json.dumps(found, allow_nan=False)
+
+
+def test_without_a_success_everything_is_infinite_and_nothing_fails(tmp_path: Path) -> None:
+    found = document(tmp_path, [{**LINE, "passed": False, "score": None}])
+    assert found["models"]["m"]["dataset"]["value"] == "inf"
+    assert found["essentialness"]["m"]["missing"] == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"usd_per_prompt_token": -1}, "1: usd_per_prompt_token must be finite and at least 0"),
+        ({"usd_per_prompt_token": None}, "price of 'm' per prompt token is unknown"),
+        ({"cached_tokens": 5}, "price of 'm' per cached token is unknown"),
+        ({"cached_tokens": 500}, "cached_tokens must be part of prompt_tokens"),
+        ({"completion_tokens": None}, "no completion_tokens"),
+        ({"score": 2}, "score must be in [0, 1]"),
+        ({"score": None}, "no 'score' or 'passed' for 'q' attempt 0"),
+        ({"sample": -1}, "sample must be a whole number from 0"),
+        ({"model": 5}, "model must be text"),
+        ({"energy_j": "much"}, "energy_j must be a number"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_refused_by_line(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError) as error:
+        document(tmp_path, [{**LINE, **change}])
+    assert said in str(error.value)
+    assert "ledger.jsonl:1" in str(error.value)
+
+
+def test_a_table_of_prices_fills_in_what_the_lines_do_not_say(tmp_path: Path) -> None:
+    table = tmp_path / "prices.yaml"
+    row = "{{name: m/{}, price: {}, unit: USD/Mtoken, date: 2026-01, source: test}}"
+    rows = "".join(f"  - {row.format(*one)}\n" for one in (("prompt", 1), ("completion", 2)))
+    table.write_text(f"version: 4\nrows:\n{rows}")
+    per_token, version = read_prices(table)
+    line = {k: v for k, v in LINE.items() if not k.startswith("usd")}
+    found = document(tmp_path, [line], prices=Prices(per_token), prices_version=version)
+    assert found["models"]["m"]["spent"] == pytest.approx(2e-4)
+    assert found["prices_version"] == "4"
+    table.write_text(table.read_text().replace("price: 1", "price: -1"))
+    with pytest.raises(SpecError, match="leave out what is unknown"):
+        read_prices(table)
+
+
+def test_verdicts_can_come_from_scored_samples(tmp_path: Path) -> None:
+    scored = tmp_path / "scored.json"
+    sample = {"task_id": "q", "sample": 0, "passed": True, "verdict": "passed"}
+    scored.write_text(json.dumps({"samples": [sample]}))
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(json.dumps({**LINE, "score": None}))
+    (attempt,) = read_attempts(ledger, read_scores(scored))
+    assert attempt.score == 1.0
+    with pytest.raises(SpecError, match="not the JSON"):
+        read_scores(ledger)
+
+
+def test_families_agree_with_the_authors(tmp_path: Path, shared_dir: Path) -> None:
+    oracle = json.loads((shared_dir / "oracles" / "cost_of_pass.json").read_text())
+    for family in oracle["families"]:
+        lines = [
+            {"model": model, "task_id": str(record["q"]), "sample": number, **record}
+            for model, records in family["records"].items()
+            for number, record in enumerate(records)
+            if record["completed"]
+        ]
+        expected = family["expected"]
+        found = document(tmp_path, lines, baseline=family["baseline_usd"])["frontier"]
+        for mine, theirs in (
+            ("with_baseline", "per_problem_with_baseline"),
+            ("models_only", "per_problem_lm_only"),
+        ):
+            if isinstance(expected[theirs], dict):
+                for problem, value in expected[theirs].items():
+                    got = found[mine]["per_problem"].get(problem, "inf")
+                    wanted = math.inf if value is None or isinstance(value, str) else value
+                    if mine == "with_baseline" or math.isfinite(wanted):
+                        assert float(got) == pytest.approx(wanted, rel=1e-9)

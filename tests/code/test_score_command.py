@@ -1,0 +1,111 @@
+"""The real command: what it prints, what it keeps, how it resumes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effmark.errors import PrerequisiteError
+from effmark.sandbox import Sandbox
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+LINES: list[dict[str, Any]] = [
+    {"task_id": "total", "completion": "    return sum(range(n))\n"},
+    {"task_id": "total", "completion": "    return sum(range(n))\n"},
+    {"task_id": "total", "completion": "    return 0\n"},
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_a_sandbox() -> None:
+    try:
+        Sandbox(1).close()
+    except PrerequisiteError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def solutions(tmp_path: Path) -> Path:
+    path = tmp_path / "writer.jsonl"
+    path.write_text("\n".join(map(json.dumps, LINES)))
+    return path
+
+
+def test_scores_are_printed_kept_resumed_and_join_the_leaderboard(
+    effmark: Command, solutions: Path, toy_folder: Path
+) -> None:
+    asked = ("score", "code", str(solutions), "--problems", str(toy_folder), "--clock", "cpu")
+    first = effmark(*asked, "--json", "--k", "2")
+    assert first.returncode == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["problems"] == {"scored": 1, "of": 2}
+    assert found["pass@1"]["value"] == pytest.approx(2 / 3)
+    assert found["pass@2"]["value"] == 1.0
+    assert 0.3 < found["eff@1"]["value"] < 1.4
+    assert [(s["line"], s["verdict"]) for s in found["samples"]] == [
+        (1, "passed"), (2, "passed"), (3, "wrong"),
+    ]  # fmt: skip
+    assert found["failures"] == {"wrong": 1}
+    assert found["sandbox"]["layers"]
+    assert "1/1 problems" in first.stderr
+
+    again = json.loads(effmark(*asked, "--json").stdout)
+    assert again["resumed_problems"] == 1
+    assert again["samples"] == found["samples"]
+
+    board = effmark("leaderboard", "--json")
+    (row,) = json.loads(board.stdout)["rows"]
+    assert row["model"] == "writer"
+    assert row["workload"] == "code toy n3 cpu"
+    assert row["metrics"]["pass_at_1"]["value"] == pytest.approx(2 / 3)
+    assert row["metrics"]["eff_at_1"]["value"] == pytest.approx(found["eff@1"]["value"])
+    assert board.stderr == ""
+
+
+def test_text_says_how_much_of_the_set_was_scored(
+    effmark: Command, solutions: Path, toy_folder: Path
+) -> None:
+    done = effmark("score", "code", str(solutions), "--problems", str(toy_folder))
+    assert "toy 3: 1 of 2 problems, 3 samples" in done.stdout
+    assert "failures  wrong 1" in done.stdout
+    assert "sandbox" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "code", "said"),
+    [
+        (['{"task_id": "nope", "completion": ""}'], (), 2, "writer.jsonl:1: unknown task_id"),
+        (["{}"], (), 2, "writer.jsonl:1: task_id must be text"),
+        ([json.dumps(LINES[0])], ("--k", "2"), 2, "--k 2: problem 'total' has 1 samples"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_an_exit_code(
+    effmark: Command, solutions: Path, toy_folder: Path, lines: list[str], options: tuple[str, ...],
+    code: int, said: str,
+) -> None:  # fmt: skip
+    solutions.write_text("\n".join(lines))
+    done = effmark("score", "code", str(solutions), "--problems", str(toy_folder), *options)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_an_answer_cost_is_printed_in_any_currency(effmark: Command, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    line = {"model": "m", "task_id": "q", "usd": 2.0, "energy_j": 8.0, "passed": True}
+    hard = {**line, "task_id": "hard", "passed": False}
+    ledger.write_text(f"{json.dumps(line)}\n{json.dumps(hard)}\n")
+    text = effmark("score", "cost", str(ledger)).stdout
+    assert "mean of problems  ∞" in text
+    assert "1 of 2 unsolved" in text
+    found = json.loads(effmark("score", "cost", str(ledger), "--currency", "j", "--json").stdout)
+    assert found["models"]["m"]["dataset"]["value"] == 16.0
+    refused = effmark("score", "cost", str(ledger), "--currency", "s")
+    assert refused.returncode == 2
+    assert "ledger.jsonl:1: no wall_s" in refused.stderr
