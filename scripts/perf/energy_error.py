@@ -55,6 +55,8 @@ print(json.dumps(rows))
 """
 
 ZEUS = """
+import zeus.utils.framework as framework
+framework.torch_is_available = lambda **_: False  # a torch without CUDA stops zeus
 from zeus.monitor import ZeusMonitor
 monitor = ZeusMonitor(gpu_indices=[0], approx_instant_energy=False)
 for _ in range(N):

@@ -190,6 +190,9 @@ int nvmlDeviceGetDefaultApplicationsClock(void *h, int k, unsigned *c) { DEVICE;
 int nvmlDeviceGetTemperature(void *h, int k, unsigned *c) { DEVICE; (void)k; *c = (unsigned)at(&g->temp, now(), 40); return 0; }
 int nvmlDeviceGetTemperatureV(void *h, void *s) { DEVICE; ((int *)s)[2] = (int)at(&g->temp, now(), 40); return 0; }
 int nvmlDeviceGetUtilizationRates(void *h, void *u) { DEVICE; ((unsigned *)u)[0] = 99; ((unsigned *)u)[1] = 50; return 0; }
+int nvmlDeviceGetArchitecture(void *h, unsigned *a) { DEVICE; *a = 7; return 0; }
+int nvmlDeviceGetC2cModeInfoV(void *h, void *i) { DEVICE; (void)i; return 3; }
+int nvmlDeviceGetPersistenceMode(void *h, int *m) { DEVICE; *m = 1; return 0; }
 int nvmlDeviceGetComputeMode(void *h, int *m) { DEVICE; *m = 0; return 0; }
 int nvmlDeviceGetGraphicsRunningProcesses_v3(void *h, unsigned *n, void *p) { DEVICE; (void)p; *n = 0; return 0; }
 int nvmlDeviceGetCurrentClocksEventReasons(void *h, unsigned long long *m) { DEVICE; *m = (unsigned long long)at(&g->thr, now(), 0); return 0; }

@@ -104,7 +104,7 @@ def test_long_windows_are_cut_into_repeats_of_twenty_periods() -> None:
     world = World(0.1, seed=3)
     found = readings_of(world, CounterFollower(world.read, world.clock), 13.0)
     assert len(found) == 6
-    assert all(r.end_s - r.start_s > 1.5 for r in found)
+    assert all(r.end_s - r.start_s > 1.2 for r in found)
     assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(found))
     assert all(r.updates_count and r.updates_count >= 15 for r in found)
 
@@ -123,7 +123,7 @@ def test_a_known_period_is_polled_sparsely() -> None:
 
     follower._read = counted
     world.watch(follower, 5.0)
-    assert reads < 5 * 200  # a fifth of what fine reading all the time would take
+    assert reads < 5 * 60  # fine reading all the time would take a thousand per second
 
 
 def test_a_fast_counter_is_read_at_leisure_and_bounded_by_its_period() -> None:

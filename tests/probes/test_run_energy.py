@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from effmark.record import Record
+from effmark.rows import make_rows
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 Trace = Callable[..., dict[str, str]]
 FAKES = Path(__file__).parents[1] / "fakes"
@@ -83,12 +86,12 @@ def test_a_run_on_the_fake_gpu_has_measured_energy_per_token_with_bounds(
         assert reading["units"]["output_tokens"] > 0
     assert record["environment"]["state"]["throttle_s"] == 0
     assert record["environment"]["state"]["mig"] is False
-    shown = effmark("leaderboard", "--json", **env)
-    metrics = json.loads(shown.stdout)["rows"][0]["metrics"]
-    per_token = metrics["energy_j_per_output_token"]
-    assert per_token["source"] == "hw_counter"
+    (row,) = make_rows([Record.model_validate(record)])
+    per_token = row.number("energy_j_per_output_token")
+    assert per_token is not None
+    assert per_token.source == "hw_counter"
     tokens = sum(r["units"]["output_tokens"] for r in readings)
-    assert per_token["value"] == pytest.approx(sum(r["joules"] for r in readings) / tokens)
+    assert per_token.value == pytest.approx(sum(r["joules"] for r in readings) / tokens)
 
 
 def test_a_run_on_the_fake_rapl_root_has_measured_energy(
@@ -112,8 +115,10 @@ def test_a_run_without_sensors_is_estimated_and_fails_only_where_energy_is_requi
     record = record_of(effmark("run", suite("cpu", 1), "--json", **env))
     assert {r["source"] for r in record["energy"]} == {"model_estimate"}
     assert {m["reason"] for m in record["energy_missing"]} >= {"not_present", "not_applicable"}
-    shown = json.loads(effmark("leaderboard", "--json", **env).stdout)
-    assert shown["rows"][0]["metrics"]["energy_j_per_output_token"]["source"] == "model_estimate"
+    (row,) = make_rows([Record.model_validate(record)])
+    per_token = row.number("energy_j_per_output_token")
+    assert per_token is not None
+    assert per_token.source == "model_estimate"
     refused = effmark("run", suite("cpu", 1), "--require-energy", **env)
     assert refused.returncode == 3
     assert "only an estimate of energy" in refused.stderr

@@ -97,8 +97,8 @@ def test_package_dram_and_psys_are_three_scopes_and_sockets_add_up(tmp_path: Pat
         if isinstance(f, EnergyReading)
     }
     assert joules["package", "package-0+package-1"] == pytest.approx(20, rel=0.2)
-    assert joules["dram", "package-0/dram"] == 2
-    assert joules["psys", "psys"] == 15
+    assert joules["dram", "package-0/dram"] == pytest.approx(2, rel=0.2)
+    assert joules["psys", "psys"] == pytest.approx(15, rel=0.2)
     assert not [scope for scope, _ in joules if "core" in scope]
 
 

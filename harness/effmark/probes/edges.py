@@ -12,7 +12,9 @@ value is at most one period old.
 
 from __future__ import annotations
 
+import bisect
 import itertools
+import math
 import random
 import statistics
 import time
@@ -27,11 +29,12 @@ _LEARN = 10
 """Refreshes after which the period is known."""
 _FAST_S = 0.004
 """Counters with a shorter period are read at leisure."""
-_LEISURE_S = 0.02
-_MARGIN_S = 0.003
+_LEISURE_S = 0.05
+_MARGIN_S = 0.0015
 """How long before an expected refresh fine reading begins, at least."""
-_COARSE = 8
-"""Reads per period between refreshes, so that a late wake-up costs an eighth of a period."""
+_PER_STRIDE = 20
+_MOST_STRIDE = 10
+"""After each twenty edges one more refresh is slept through between two edges, at most ten."""
 _MOST = 1_000_000
 """Edges kept; 3 h of a 10 ms counter."""
 
@@ -58,7 +61,12 @@ class Edge:
 
 
 class CounterFollower:
-    """Reads a counter again and again and remembers its refreshes."""
+    """Reads a counter again and again and remembers its refreshes.
+
+    While the period is unknown it reads finely all the time. Then it sleeps until shortly before a
+    refresh, reads once to know the old value, and finely until the new one is there. The longer a
+    window lasts the more refreshes are slept through: a twentieth of it at most is lost at its end.
+    """
 
     def __init__(
         self, read: Callable[[], float], clock: Callable[[], float] = time.monotonic
@@ -72,45 +80,69 @@ class CounterFollower:
         self.read_s = 0.0
         """Longest single read."""
         self.period_s: float | None = None
-        self._value: float | None = None
-        self._unchanged_s = 0.0
         self._margin_s = _MARGIN_S
         self._spacings: list[float] = []
+        self.start()
 
     def start(self) -> None:
         """Forget the edges; the period stays known."""
         self.edges, self.backwards_s, self.stale_s = [], None, 0.0
-        self._value = None
+        self._value: float | None = None
+        self._unchanged_s = self._changed_s = 0.0
+        self._awaited_s: float | None = None
+        """When the next refresh can be at the earliest, where that is known."""
+        self._asleep = False
+        """Whether the next read is the first after a sleep."""
+        self._due_s = -math.inf
 
     @property
     def fast(self) -> bool:
         """Return whether the counter is refreshed faster than it is read."""
         return self.period_s is not None and self.period_s < _FAST_S
 
-    @property
-    def gap_s(self) -> float | None:
-        """Return the longest time between two edges, None below two."""
-        spacings = [b.time_s - a.time_s for a, b in zip(self.edges, self.edges[1:], strict=False)]
-        return max(spacings, default=None)
-
     def poll(self) -> float:
-        """Read once; return when to read again."""
+        """Read once, unless it is too early for that; return when to read again."""
+        if self._clock() < self._due_s:
+            return self._due_s
+        self._due_s = self._look()
+        return self._due_s
+
+    def _look(self) -> float:
         before = self._clock()
         value = self._read()
         after = self._clock()
         self.read_s = max(self.read_s, after - before)
         if self._value is None:
-            self._value, self._unchanged_s = value, before
+            self._value, self._unchanged_s, self._changed_s = value, before, before
         elif value < self._value:
             self.backwards_s = self.backwards_s or after
             self._value = value
+        elif self._asleep:
+            return self._woken(value, before, after)
         elif value > self._value:
-            self._moved(value, before, after)
+            return self._moved(value, before, after)
         else:
             self._still(before)
-        return self._next(after)
+        return after + (_LEISURE_S if self.fast else self._fine_s(after))
 
-    def _moved(self, value: float, before: float, after: float) -> None:
+    def _woken(self, value: float, before: float, after: float) -> float:
+        """Take the first read after a sleep: what moved meanwhile is no edge."""
+        assert self._awaited_s is not None
+        assert self.period_s is not None
+        self._asleep = False
+        if value != self._value:
+            self._changed_s = before
+            self._value = value
+        else:
+            self._still(before)
+        self._unchanged_s = before
+        if before > self._awaited_s:  # too late: it may have been refreshed already
+            self._margin_s *= 1.5
+            missed = int((before - self._awaited_s) / self.period_s) + 1
+            return self._sleep(self._awaited_s + missed * self.period_s)
+        return after + _FINE_S
+
+    def _moved(self, value: float, before: float, after: float) -> float:
         slack = after - self._unchanged_s
         middle = (after + self._unchanged_s) / 2
         if self.fast:  # the value may be one period old, the read itself takes its time
@@ -118,37 +150,37 @@ class CounterFollower:
             slack, middle = after - before + self.period_s, (before + after) / 2
         elif self.edges:
             self._learn(middle - self.edges[-1].time_s)
-            late = slack > 2 * _FINE_S + self.read_s
-            self._margin_s = self._margin_s * 1.5 if late else max(_MARGIN_S, self._margin_s * 0.95)
+        self._value, self._unchanged_s, self._changed_s = value, before, middle
         if len(self.edges) < _MOST:
             self.edges.append(Edge(value, middle, slack))
-        self._value, self._unchanged_s = value, before
+        if self.fast:
+            return after + _LEISURE_S
+        if self.period_s is None:
+            return after + _FINE_S
+        self._margin_s = max(_MARGIN_S, self._margin_s * 0.95)
+        stride = min(_MOST_STRIDE, 1 + len(self.edges) // _PER_STRIDE)
+        return self._sleep(middle - slack / 2 + stride * self.period_s)
+
+    def _sleep(self, awaited_s: float) -> float:
+        assert self.period_s is not None
+        self._awaited_s, self._asleep = awaited_s, True
+        return awaited_s - min(self._margin_s + self._jitter_s(), self.period_s / 2)
 
     def _still(self, before: float) -> None:
         self._unchanged_s = before
-        if self.edges:
-            self.stale_s = max(self.stale_s, before - self.edges[-1].time_s)
+        self.stale_s = max(self.stale_s, before - self._changed_s)
 
     def _learn(self, spacing_s: float) -> None:
-        """Take one more spacing into the period; a missed refresh is a multiple of it."""
-        if self.period_s is None or spacing_s < 1.5 * self.period_s:
-            self._spacings = [*self._spacings[-30:], spacing_s]
+        """Take one more spacing into the period; several periods count as one each."""
+        periods = 1 if self.period_s is None else max(1, round(spacing_s / self.period_s))
+        self._spacings = [*self._spacings[-30:], spacing_s / periods]
         if len(self._spacings) >= _LEARN:
             self.period_s = statistics.median(self._spacings)
-            if self.fast:
-                self._spacings.clear()
 
-    def _next(self, now: float) -> float:
-        if self.fast:
-            return now + _LEISURE_S
-        if self.period_s is None or not self.edges:
-            return now + _FINE_S
-        margin = min(self._margin_s + self._jitter_s(), self.period_s / 2)
-        last = self.edges[-1]
-        awaited = last.earliest_s + self.period_s - margin
-        if now >= awaited:
-            return now + _FINE_S
-        return min(awaited, now + self.period_s / _COARSE)
+    def _fine_s(self, now: float) -> float:
+        """Return the spacing of reads; coarse where a refresh is long overdue."""
+        overdue = self.period_s is not None and now - self._changed_s > 2 * self.period_s
+        return self.period_s / 8 if overdue and self.period_s is not None else _FINE_S
 
     def _jitter_s(self) -> float:
         """Return how far refreshes usually are from their period."""
@@ -179,11 +211,15 @@ def lay_windows(
 
 
 def _windows(edges: Sequence[Edge], count: int, dice: random.Random) -> list[tuple[Edge, Edge]]:
-    last = len(edges) - 1
-    step = last / count
-    cuts = [_best_near(edges, round(i * step), max(0, int(step // 8))) for i in range(count + 1)]
+    times = [edge.time_s for edge in edges]
+    length = (times[-1] - times[0]) / count
+    reach = max(0, len(edges) // count // 8)
+    cuts = [
+        _best_near(edges, bisect.bisect_left(times, times[0] + i * length), reach)
+        for i in range(count)
+    ]
     found = []
-    for begin, end in itertools.pairwise(cuts):
+    for begin, end in itertools.pairwise([*cuts, _best_near(edges, len(edges) - 1, reach)]):
         room = (end - begin) // 4
         first = begin + dice.randint(0, min(1, room)) if begin else begin
         if end > first:

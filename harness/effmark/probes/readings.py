@@ -107,13 +107,20 @@ def _by_counter(
         device_id=sensor.device_id,
         start_s=begin.time_s,
         end_s=end.time_s,
-        updates_count=len(inside) - 1,
+        updates_count=_updates(follower, length, len(inside)),
         update_period_s=follower.period_s,
         max_gap_s=max(b.time_s - a.time_s for a, b in itertools.pairwise(inside)),
         err_window_rel=(begin.slack_s + end.slack_s) / length + sensor.resolution_j / joules,
         err_sys_rel=sensor.err_sys_rel,
         cross_check_rel=joules / length / other_w - 1 if other_w else None,
     )
+
+
+def _updates(follower: CounterFollower, length_s: float, seen: int) -> int:
+    """Return how often the counter was refreshed in a window between two refreshes."""
+    if follower.period_s is None or follower.fast:
+        return seen - 1  # of a fast counter only those that were read are known
+    return max(seen - 1, round(length_s / follower.period_s))
 
 
 def _mean_power(power: PowerTrace | None, start_s: float, end_s: float) -> float | None:
