@@ -18,28 +18,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError
-from effmark.registry import nearest, suite_folders
+from effmark.registry import list_models, nearest
 from effmark.schema import content_hash
 from effmark.spec import ModelRef
 
-__all__ = ["hash_file", "list_models", "resolve_model"]
+__all__ = ["hash_file", "resolve_model"]
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "config.json", "tokenizer*.json", "*.model")
-
-
-def list_models() -> dict[str, dict[str, Any]]:
-    """Return the models that installed suite packages bring, by name, as their tables say."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder in suite_folders():
-        table = folder / "models.yaml"
-        if table.is_file():
-            for name, entry in yaml.safe_load(table.read_text(encoding="utf-8")).items():
-                found[name] = {**entry, "base": folder}
-    return found
 
 
 def resolve_model(name: str, cache: Path) -> ModelRef:

@@ -1,24 +1,30 @@
-"""What is installed: adapters, suites, probes and executors, by entry point.
+"""What is installed: adapters, suites with their models, probes and executors, by entry point.
 
-Built-ins enter by the same door as anybody else's. Listing imports nothing; a name loads only
-its own module, so a broken plugin breaks only itself.
+Built-ins enter by the same door as anybody else's. Listing imports nothing, not even this
+harness's own models of data; a name loads only its own module, so a broken plugin breaks only
+itself.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from effmark.adapter import Adapter
 from effmark.errors import PrerequisiteError, SpecError
+
+if TYPE_CHECKING:
+    from effmark.adapter import Adapter
 
 __all__ = [
     "adapter_class",
     "adapter_version",
     "installed",
+    "list_models",
+    "list_suites",
     "nearest",
     "suite_folders",
 ]
@@ -35,8 +41,14 @@ _EXTRAS = {
 
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of `effmark.GROUP` by name, sorted; nothing is imported."""
-    found = entry_points(group=f"effmark.{group}")
+    found = _entry_points().select(group=f"effmark.{group}")
     return {point.name: point for point in sorted(found, key=lambda point: point.name)}
+
+
+@functools.cache
+def _entry_points() -> Any:  # two types, by version of Python, with the same `select`
+    """Return the entry points of all distributions; reading them costs tens of milliseconds."""
+    return entry_points()
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -86,3 +98,25 @@ def adapter_version(name: str) -> str:
 def suite_folders() -> list[Path]:
     """Return the folders of all installed suite packages; a suite package is data."""
     return [Path(str(files(point.value))) for point in installed("suites").values()]
+
+
+def list_suites() -> dict[str, Path]:
+    """Return the installed suites by name."""
+    found = {
+        path.stem: path for folder in suite_folders() for path in sorted(folder.glob("*.yaml"))
+    }
+    found.pop("models", None)
+    return found
+
+
+def list_models() -> dict[str, dict[str, Any]]:
+    """Return the models that installed suite packages bring, by name, as their tables say."""
+    import yaml
+
+    found: dict[str, dict[str, Any]] = {}
+    for folder in suite_folders():
+        table = folder / "models.yaml"
+        if table.is_file():
+            for name, entry in yaml.safe_load(table.read_text(encoding="utf-8")).items():
+                found[name] = {**entry, "base": folder}
+    return found

@@ -11,19 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from effmark.errors import SpecError
-from effmark.registry import nearest, suite_folders
+from effmark.registry import list_suites, nearest, suite_folders
 from effmark.spec import Suite
 
-__all__ = ["data_file", "find_suite", "list_suites", "load_suite"]
-
-
-def list_suites() -> dict[str, Path]:
-    """Return the installed suites by name."""
-    found = {
-        path.stem: path for folder in suite_folders() for path in sorted(folder.glob("*.yaml"))
-    }
-    found.pop("models", None)
-    return found
+__all__ = ["data_file", "find_suite", "load_suite"]
 
 
 def find_suite(name: str) -> Path:

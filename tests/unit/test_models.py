@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from effmark.errors import PrerequisiteError, SpecError
-from effmark.models import _from_wheel, hash_file, list_models, resolve_model
+from effmark.models import _from_wheel, hash_file, resolve_model
+from effmark.registry import list_models
 from effmark.suites import data_file
 
 WEIGHTS = b"GGUF" + bytes(1000)

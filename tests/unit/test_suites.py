@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from effmark.errors import SpecError
-from effmark.suites import find_suite, list_suites, load_suite
+from effmark.registry import list_suites
+from effmark.suites import find_suite, load_suite
 
 GOOD = """\
 suite: mine

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import click
 
-from effmark.models import list_models
-from effmark.registry import installed
-from effmark.suites import list_suites
+from effmark.registry import installed, list_models, list_suites
 
 __all__ = ["command"]
 
