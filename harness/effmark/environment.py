@@ -8,14 +8,14 @@ import re
 import shutil
 import socket
 import subprocess
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 from effmark.record import Environment
 
-__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads", "revision_of"]
+__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads"]
 
 WORKER_VARIABLES = {
     # no telemetry and no network from inside a measurement
@@ -53,9 +53,14 @@ def default_threads() -> int:
     return max(1, min(usable or 1, physical))
 
 
-def capture_environment(variables: dict[str, str]) -> Environment:
-    """Return the facts of this machine and this interpreter's packages."""
-    revision, dirty = _git()
+def capture_environment(variables: dict[str, str], root: Path | None = None) -> Environment:
+    """Return the facts of this machine and this interpreter's packages.
+
+    Args:
+        variables: environment variables that the caller has set for itself.
+        root: the checkout whose revision is measured; None for that of effmark.
+    """
+    revision, dirty = _git() if root is None else _revision_of(root)
     return Environment(
         host=socket.gethostname(),
         system=f"{platform.system()} {platform.release()}",
@@ -90,22 +95,22 @@ def _accelerators() -> tuple[str, ...]:
 
 
 def _packages() -> dict[str, str]:
-    wanted = set(_PACKAGES)
     found = {}
-    for distribution in distributions():
-        name = (distribution.metadata["Name"] or "").lower()
-        if name in wanted:
-            found[name] = distribution.version
-    return dict(sorted(found.items()))
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def _git() -> tuple[str | None, bool | None]:
     """Return revision and dirtiness of the checkout that effmark runs from, if it is one."""
     root = Path(__file__).resolve().parents[2]
-    return revision_of(root) if (root / ".git").exists() else (None, None)
+    return _revision_of(root) if (root / ".git").exists() else (None, None)
 
 
-def revision_of(root: Path) -> tuple[str | None, bool | None]:
+def _revision_of(root: Path) -> tuple[str | None, bool | None]:
     """Return revision and dirtiness of the checkout that a folder belongs to, None for none."""
     if shutil.which("git") is None:
         return None, None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from effmark.environment import capture_environment, revision_of
+from effmark.environment import capture_environment
 from effmark.errors import PrerequisiteError
 from effmark.probes.contract import Target
 from effmark.probes.counters import ProcessCounters
@@ -59,11 +59,7 @@ class Instruments:
     @cached_property
     def environment(self) -> Environment:
         """Return the machine, its packages and the revision that is measured."""
-        found = capture_environment({})
-        if self._root is None:
-            return found
-        revision, dirty = revision_of(self._root)
-        return found.model_copy(update={"git_revision": revision, "git_dirty": dirty})
+        return capture_environment({}, self._root)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

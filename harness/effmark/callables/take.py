@@ -50,7 +50,6 @@ class Take:
 
     def __enter__(self) -> Self:
         self._exclusive = self._stack.enter_context(self._instruments.alone())
-        gc.collect()
         gc.freeze()
         self._machine.start()
         self._memory.start()

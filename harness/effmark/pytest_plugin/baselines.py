@@ -189,12 +189,13 @@ def _judged(
         chosen, verdict, note = open_[0], "undecided", _why(open_[0], tests)
     else:
         chosen, verdict, note = result.checks[0], "pass", ""
-    said = _sentence(chosen, processes, record, result.margin)
+    before, now = _values(chosen.metric, processes, record)
+    said = _sentence(chosen, before, now, result.margin)
     return Judgement(
         verdict,  # type: ignore[arg-type] # mypy widens the literals of a tuple assignment
         of,
         f"{said}; {note}" if note else said,
-        chosen.ratio,
+        now / before if chosen.ratio is None and before and now else chosen.ratio,
         chosen.low,
         chosen.high,
         chosen.metric,
@@ -212,12 +213,20 @@ def _why(check: GateCheck, tests: int) -> str:
     return check.detail or "the interval reaches the margin"
 
 
-def _sentence(check: GateCheck, processes: Sequence[Record], record: Record, margin: float) -> str:
+def _values(
+    name: str, processes: Sequence[Record], record: Record
+) -> tuple[float | None, float | None]:
+    """Return the geometric mean of the baseline's processes, and the candidate's value."""
+    values = [v for r in processes if (v := process_value(r, name)) is not None]
+    if not values or min(values) <= 0:
+        return None, process_value(record, name)
+    mean = math.exp(math.fsum(map(math.log, values)) / len(values))
+    return mean, process_value(record, name)
+
+
+def _sentence(check: GateCheck, before: float | None, now: float | None, margin: float) -> str:
     """Return baseline, candidate, ratio and interval of a metric."""
     unit, label = metric(check.metric).unit, metric(check.metric).label
-    values = [v for r in processes if (v := process_value(r, check.metric)) is not None]
-    now = process_value(record, check.metric)
-    before = math.exp(math.fsum(map(math.log, values)) / len(values)) if _positive(values) else None
     shown = " -> ".join("?" if v is None else format_quantity(v, unit) for v in (before, now))
     if check.ratio is None:
         return f"{label} {shown}"
@@ -233,10 +242,6 @@ def _sentence(check: GateCheck, processes: Sequence[Record], record: Record, mar
 
 def _accepted(name: str, margin: float) -> float:
     return 1 + margin if metric(name).direction == "lower" else 1 / (1 + margin)
-
-
-def _positive(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0
 
 
 def _changed(result: GateResult) -> tuple[str, ...]:

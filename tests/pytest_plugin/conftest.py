@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+QUICK = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:unraisableexception",
+    "-p",
+    "no:randomly",
+    "--assert=plain",
+    "--effmark-budget=0.05",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs below wait for nobody else on this machine."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("locks")))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+@pytest.fixture
+def quick() -> tuple[str, ...]:
+    """Options of a short run."""
+    return QUICK
