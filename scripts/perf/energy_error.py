@@ -62,9 +62,9 @@ monitor = ZeusMonitor(gpu_indices=[0], approx_instant_energy=False)
 for _ in range(N):
     for length in LENGTHS:
         pause()
-        monitor.begin_window("w")
+        monitor.begin_window("w", sync_execution=False)
         time.sleep(length)
-        found = monitor.end_window("w")
+        found = monitor.end_window("w", sync_execution=False)
         error = abs(sum(found.gpu_energy.values()) / WATTS / found.time - 1)
         rows.append(["ZeusMonitor", length, error, None])
 print(json.dumps(rows))

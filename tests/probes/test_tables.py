@@ -5,6 +5,9 @@ import re
 import pytest
 
 from effmark.probes.tables import carbon_of, cpu_powers, prices_of
+from effmark.record import Block, EnergyReading
+from effmark.spec import Decode
+from effmark.workloads.energy_units import with_units
 
 
 def test_intensities_have_country_year_source_and_date() -> None:
@@ -39,3 +42,15 @@ def test_a_cpu_is_found_by_its_name(cpu: str, name: str) -> None:
     row = cpu_powers(cpu)
     assert row.name == name
     assert 0 < row.idle_w < row.max_w
+
+
+@pytest.mark.parametrize(("step_s", "risky"), [(0.1003, True), (0.0501, True), (0.137, False)])
+def test_steps_that_keep_time_with_a_part_time_sensor_are_told(step_s: float, risky: bool) -> None:
+    reading = EnergyReading(
+        joules=100, source="hw_counter", scope="gpu_board", probe="nvml", device_id="GPU-a",
+        start_s=0.0, end_s=2.0,
+    )  # fmt: skip
+    steps = tuple(step_s * i for i in range(1, 20))
+    block = Block(start_s=0.0, end_s=steps[-1], steps_s=steps)
+    found = with_units(reading, [block], Decode(prompt_tokens=8, new_tokens=19))
+    assert any("aliasing_risk" in reason for reason in found.reasons) is risky
