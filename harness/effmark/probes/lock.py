@@ -25,10 +25,12 @@ def device_lock(device: str, wait_s: float | None = None) -> Iterator[bool]:
     """Hold the lock of a device while the block runs; gives whether nobody else holds it."""
     if wait_s is None:
         wait_s = float(os.environ.get("EFFMARK_LOCK_WAIT_S", "0"))
-    folder = Path(tempfile.gettempdir()) / "effmark-locks"
-    folder.mkdir(mode=0o1777, exist_ok=True)
-    path = folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', device)}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    name = f"effmark-{re.sub(r'[^A-Za-z0-9.-]', '_', device)}.lock"
+    path = Path(tempfile.gettempdir()) / name
+    if not path.exists():
+        path.touch()
+        path.chmod(0o444)  # other users may lock it too: reading is enough for that
+    handle = os.open(path, os.O_RDONLY)
     try:
         yield _taken(handle, time.monotonic() + wait_s)
     finally:
