@@ -1,0 +1,158 @@
+"""The bridge gives lm-eval the answers of its own `hf` model, on the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from effmark.adapter import LoadRequest
+from effmark.errors import SpecError, UnsupportedError
+from effmark.models import resolve_model
+from effmark.registry import adapter_class
+from effmark.suites import data_file
+
+pytest.importorskip("lm_eval")
+pytest.importorskip("torch")
+
+TOLERANCE = 1e-3
+SEQUENCES = 3
+CHOICES = [
+    ("The capital city of France is", " Paris"),
+    ("The capital city of France is", " Lyon and more"),
+    ("The capital city of France is", " Lyon and less"),
+    ("", "The teachers are famous."),
+    ("", "The teachers is famous."),
+    ("6 + 3 = 9\n7 + 6 = ", "13"),
+    ("bridge basket winter", " summer hammer"),
+]
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    cache = tmp_path_factory.mktemp("cache")
+    request = LoadRequest(
+        model=resolve_model("effmark-1m", cache),
+        precision="fp32",
+        context_tokens=512,
+        batch=SEQUENCES,
+        cache=cache,
+    )
+    kind: Any = adapter_class("torch")
+    kind.prepare(request)
+    loaded = kind()
+    loaded.load(request)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def bridge(adapter: Any) -> Any:
+    from effmark.quality.bridge import AdapterLM
+
+    return AdapterLM(adapter, adapter.facts(), batch=4, sequences=SEQUENCES)
+
+
+@pytest.fixture(scope="module")
+def hf(adapter: Any) -> Any:
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = resolve_model("effmark-1m", Path()).path
+    net = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
+    return HFLM(pretrained=net, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=4)
+
+
+def requests(kind: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    return [Instance(kind, {}, each, number) for number, each in enumerate(arguments)]
+
+
+def text(start: int, length: int) -> str:
+    whole = data_file("text", "austen.txt").read_text(encoding="utf-8")
+    return whole[start : start + length]
+
+
+def test_choices_score_as_in_the_hf_model(bridge: Any, hf: Any) -> None:
+    asked = requests("loglikelihood", [tuple(pair) for pair in CHOICES])
+    ours = bridge.loglikelihood(asked, disable_tqdm=True)
+    theirs = hf.loglikelihood(asked, disable_tqdm=True)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+    assert [score for score, _ in ours] == pytest.approx(
+        [score for score, _ in theirs], abs=TOLERANCE
+    )
+
+
+def test_whole_texts_score_as_in_the_hf_model(bridge: Any, hf: Any) -> None:
+    pieces = [(text(0, 400),), (text(5000, 90),), (text(9000, 700),)]
+    asked = requests("loglikelihood_rolling", pieces)
+    theirs = hf.loglikelihood_rolling(asked, disable_tqdm=True)
+    assert bridge.loglikelihood_rolling(asked) == pytest.approx(theirs, abs=TOLERANCE)
+
+
+def test_continuations_are_those_of_the_hf_model(bridge: Any, hf: Any) -> None:
+    settings = {"until": [".", "\n"], "max_gen_toks": 12, "do_sample": False}
+    prompts = [(text(start, 60 + start % 50), settings) for start in range(0, 2800, 400)]
+    prompts.append((text(100, 40), {"until": [], "max_gen_toks": 5}))
+    asked = requests("generate_until", prompts)
+    assert bridge.generate_until(asked) == hf.generate_until(asked, disable_tqdm=True)
+
+
+def test_a_task_group_scores_as_in_the_hf_model(
+    adapter: Any, hf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import effmark.quality.bridge as bridge_module
+    from effmark.quality.evaluation import evaluate_tasks
+
+    ours = evaluate_tasks(adapter, adapter.facts(), "effmark_mini", 4, 0, tmp_path)
+    monkeypatch.setattr(bridge_module, "AdapterLM", lambda *_, **__: hf)
+    theirs = evaluate_tasks(adapter, adapter.facts(), "effmark_mini", 4, 0, tmp_path)
+    assert ours.right == theirs.right
+    assert ours.results["effmark_mini"] == theirs.results["effmark_mini"]
+
+
+def test_requests_that_differ_in_their_last_token_are_computed_once() -> None:
+    from effmark.quality.bridge import _texts
+
+    pairs = [(("", ""), [1, 2], [3]), (("", ""), [1, 2], [4]), (("", ""), [1], [2, 5])]
+    (only,) = _texts(pairs, length=16)
+    assert (only.context, only.continuation, only.requests) == ([1], [2, 5], [0, 1, 2])
+
+
+def test_batches_keep_contexts_together_and_bound_the_rows() -> None:
+    from effmark.quality.bridge import _batches, _texts
+
+    pairs = [(("", ""), [context], [n, 0]) for n in range(3) for context in (7, 8)]
+    texts = _texts(pairs, length=16)
+    by_context = [[t.context[0] for t in batch] for batch in _batches(texts, 2, 100)]
+    assert by_context == [[7, 7, 7], [8, 8, 8]]
+    assert [len(batch) for batch in _batches(texts, 100, 4)] == [2, 2, 2]
+
+
+def test_a_stop_is_found_across_tokens_and_nothing_follows_it() -> None:
+    from effmark.quality.bridge import _Answer
+    from effmark_adapters.null import NullAdapter
+
+    answer = _Answer(NullAdapter(), ["\n\n"])
+    for token in b"one\n\ntwo":
+        answer.add(token)
+    assert answer.ended
+    assert answer.text() == "one"
+
+
+def test_more_new_tokens_than_the_context_holds_are_refused(bridge: Any) -> None:
+    asked = requests("generate_until", [("Once", {"until": [], "max_gen_toks": 512})])
+    with pytest.raises(SpecError, match="max_gen_toks 512 leaves no room"):
+        bridge.generate_until(asked)
+
+
+def test_an_adapter_without_log_probabilities_is_refused_by_name() -> None:
+    from effmark.quality.bridge import AdapterLM
+    from effmark_adapters.null import NullAdapter
+
+    null = NullAdapter()
+    with pytest.raises(UnsupportedError, match="'null' gives no log-probabilities"):
+        AdapterLM(null, null.facts()).tok_encode("text")
