@@ -13,13 +13,16 @@ from effmark.errors import PrerequisiteError, SpecError
 from effmark.models import resolve_model
 from effmark.record import Record, SuiteRef
 from effmark.registry import adapter_class, adapter_version, nearest
-from effmark.spec import Budget, Cell, CellGroup, Decode, ModelRef, Prefill, Suite, Text
+from effmark.schema import content_hash
+from effmark.spec import Budget, Cell, CellGroup, Code, Decode, ModelRef, Prefill, Suite, Text
 
 __all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
 _LOAD_GUESS_S = 8.0
 """Start, imports and load of a worker before there is any record of it."""
 _QUALITY_GUESS_S = 10.0
+_CODE_PROMPT_TOKENS = 1024
+"""Room for a programming problem and its chat template; longer ones are refused by name."""
 _UNBUDGETED_GUESS_S = 30.0
 
 
@@ -30,6 +33,8 @@ class ProcessPlan:
     cells: tuple[Cell, ...]
     is_reference: bool
     """Whether its log-probabilities are the reference of the quality numbers."""
+    reference: str
+    """Identity of the baseline of this process's model, whichever process that is."""
     estimate_s: float
     basis: str
     """`own records` or `guess`."""
@@ -189,8 +194,25 @@ def _is_baseline(suite: Suite, group: CellGroup, precision: str) -> bool:
     baseline = suite.baseline
     return (
         baseline is not None
-        and (group.adapter, precision) == (baseline.adapter, baseline.precision)
-        and not group.options
+        and group is suite.baseline_group
+        and precision == baseline.precision
+    )
+
+
+def _reference(suite: Suite, model: ModelRef) -> str:
+    """Return the identity of what the baseline of a suite computes on a model."""
+    group = suite.baseline_group
+    if suite.baseline is None or group is None:
+        return ""
+    return content_hash(
+        [
+            model.sha256,
+            group.adapter,
+            adapter_version(group.adapter),
+            suite.baseline.precision,
+            group.device,
+            dict(group.options),
+        ]
     )
 
 
@@ -222,6 +244,7 @@ def _process(
     return ProcessPlan(
         cells=cells,
         is_reference=_is_baseline(suite, group, precision),
+        reference=_reference(suite, model),
         estimate_s=estimate_s,
         basis=basis,
         memory_b=memory_b,
@@ -235,6 +258,8 @@ def _tokens(cell: Cell) -> int:
         return workload.prompt_tokens + workload.new_tokens
     if isinstance(workload, Prefill):
         return workload.prompt_tokens + 1
+    if isinstance(workload, Code):
+        return _CODE_PROMPT_TOKENS + (workload.new_tokens or 0)
     return workload.context_tokens if isinstance(workload, Text) else 512
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Limits",
     "ModelRef",
     "OptionValue",
+    "Outcome",
     "Precision",
     "Prefill",
     "Quality",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 OptionValue = bool | int | float | str
+Outcome = Literal["ok", "oom", "crash", "timeout", "unsupported", "failed_setup", "skipped"]
+"""How a cell ended; every one of them is a result."""
 Count = Annotated[int, Field(gt=0)]
 
 
@@ -110,7 +113,7 @@ class Text(Frozen):
     @property
     def label(self) -> str:
         """Return the name that people read."""
-        return f"text {Path(self.name).stem} t{self.tokens}"
+        return f"text {Path(self.name).stem} t{self.tokens} c{self.context_tokens}"
 
 
 class Tasks(Frozen):
@@ -126,7 +129,8 @@ class Tasks(Frozen):
     @property
     def label(self) -> str:
         """Return the name that people read."""
-        return f"tasks {Path(self.name).stem}" + (f" l{self.limit}" if self.limit else "")
+        limit = f" l{self.limit}" if self.limit else ""
+        return f"tasks {Path(self.name).stem}{limit}" + (f" f{self.fewshot}" if self.fewshot else "")
 
 
 class Labels(Frozen):
@@ -163,15 +167,24 @@ class Code(Frozen):
     """Samples of the problem that has fewest."""
     clock: Literal["instructions", "cpu"] = "cpu"
     """What time was counted in; scores of different clocks do not compare."""
+    limit: Count | None = None
+    """At most this many problems, evenly spread over the set; None for all."""
+    new_tokens: Count | None = None
+    """Most tokens that a model may write per solution; None: the solutions were recorded."""
+    temperature: float = Field(default=0.8, ge=0)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    batch: Count = 1
+    """Problems that are written together."""
 
     @property
     def label(self) -> str:
         """Return the name that people read."""
-        return f"code {Path(self.problems).stem} n{self.n} {self.clock}"
+        limit = f" l{self.limit}" if self.limit else ""
+        return f"code {Path(self.problems).stem}{limit} n{self.n} {self.clock}"
 
 
 SuiteWorkload = Annotated[
-    Decode | Prefill | Infer | Text | Tasks | Labels, Field(discriminator="kind")
+    Decode | Prefill | Infer | Text | Tasks | Labels | Code, Field(discriminator="kind")
 ]
 """What a suite can ask for."""
 Workload = Annotated[
@@ -184,6 +197,7 @@ _KINDS: dict[str, type[Frozen]] = {
     "text": Text,
     "tasks": Tasks,
     "labels": Labels,
+    "code": Code,
 }
 
 
@@ -225,6 +239,12 @@ class Budget(Frozen):
     """Blocks that are measured even when the budget is used up; 5 give no interval at 95 %."""
     max_blocks: Count = 1000
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Budget:
+        if self.min_blocks > self.max_blocks:
+            raise ValueError(f"min_blocks {self.min_blocks} exceeds max_blocks {self.max_blocks}")
+        return self
+
 
 class Limits(Frozen):
     """After which a cell counts as hung or as too large."""
@@ -263,7 +283,7 @@ class Suite(Frozen):
     limits: Limits = Limits()
     threads: Count | None = None
     """Threads per worker; None: one per physical core that this process may use."""
-    allow: tuple[str, ...] = ("ok", "unsupported", "failed_setup", "skipped")
+    allow: tuple[Outcome, ...] = ("ok", "unsupported", "failed_setup", "skipped")
     """Outcomes with which the run still ends with exit code 0."""
     profile: str = "default"
 
@@ -279,11 +299,30 @@ class Suite(Frozen):
         for name in self.workloads_for:
             if name not in self.models:
                 raise ValueError(f"workloads_for names {name!r}, which is not in models")
+        if self.baseline is not None and self.baseline_group is None:
+            raise ValueError(
+                f"baseline {self.baseline.adapter} {self.baseline.precision} is none of the cells"
+            )
+        labels = [w.label for name in self.models for w in self.workloads_of(name)]
+        if len(labels) > len(self.models) * len(set(labels)):
+            twice = next(label for label in labels if labels.count(label) > len(self.models))
+            raise ValueError(f"workload {twice!r} stands twice")
         if not self.workloads and not any(
             (self.quality.text, self.quality.tasks, self.quality.labels)
         ):
             raise ValueError("nothing to measure: give workloads or quality")
         return self
+
+    @property
+    def baseline_group(self) -> CellGroup | None:
+        """Return the cells that the baseline is among, those without options first."""
+        if self.baseline is None:
+            return None
+        wanted = self.baseline
+        groups = [
+            g for g in self.cells if g.adapter == wanted.adapter and wanted.precision in g.precision
+        ]
+        return min(groups, key=lambda g: len(g.options), default=None)
 
     @property
     def sha256(self) -> str:
@@ -316,6 +355,9 @@ def _sweep(entry: Any) -> Iterator[Any]:
     settings = settings or {}
     if not isinstance(settings, dict):
         raise ValueError(f"workload {kind!r} needs settings, got {settings!r}")
+    empty = [name for name, value in settings.items() if value in ([], ())]
+    if empty:
+        raise ValueError(f"workload {kind!r}: {empty[0]} is an empty list")
     names = list(settings)
     values = [v if isinstance(v, list | tuple) else [v] for v in settings.values()]
     for combination in itertools.product(*values):

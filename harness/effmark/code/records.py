@@ -14,7 +14,7 @@ from effmark.record import Measured, Measurement, Missing, Record, SuiteRef
 from effmark.schema import content_hash
 from effmark.spec import Cell, Code, ModelRef
 
-__all__ = ["SUITE", "SUITE_VERSION", "code_record"]
+__all__ = ["SUITE", "SUITE_VERSION", "code_measurements", "code_notes", "code_record"]
 
 SUITE, SUITE_VERSION = "code", 1
 _RECORDED_KS = (1, 10, 100)
@@ -55,13 +55,14 @@ def code_record(evaluation: Evaluation, solutions: Path, model: str, command: st
         cell=cell,
         outcome="ok",
         environment=capture_environment({}),
-        measurements=tuple(_measurements(evaluation)),
-        notes=_notes(evaluation),
+        measurements=tuple(code_measurements(evaluation)),
+        notes=code_notes(evaluation),
         command=command,
     )
 
 
-def _measurements(evaluation: Evaluation) -> list[Measurement]:
+def code_measurements(evaluation: Evaluation) -> list[Measurement]:
+    """Return one value per problem of each score, or why there is none."""
     names = [f"{kind}@{k}" for k in _RECORDED_KS if k in evaluation.ks for kind in ("pass", "eff")]
     return [_measurement(evaluation, name) for name in (*names, "dps", "dps_norm")]
 
@@ -85,7 +86,8 @@ def _measurement(evaluation: Evaluation, name: str) -> Measurement:
     )
 
 
-def _notes(evaluation: Evaluation) -> dict[str, str]:
+def code_notes(evaluation: Evaluation) -> dict[str, str]:
+    """Return what explains the scores: set, clock, sandbox, failures."""
     failures = ", ".join(f"{kind} {count}" for kind, count in evaluation.failures().items())
     return {
         "problem_set": f"{evaluation.problems.name} {evaluation.problems.version}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from effmark.workloads.blocks import Measuring, Timed
+from effmark.workloads.code import code
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.generation import decode, prefill
 from effmark.workloads.inference import infer, labels
@@ -18,6 +19,7 @@ from effmark.workloads.text import text
 __all__ = ["WORKLOADS", "Context", "Findings", "Measuring", "Timed"]
 
 WORKLOADS: dict[str, Callable[[Context], Findings | Timed]] = {
+    "code": code,
     "decode": decode,
     "infer": infer,
     "labels": labels,
