@@ -32,6 +32,7 @@ class CodecarbonEstimate:
     def __init__(self) -> None:
         self._tracker: Any = None
         self._start_s = 0.0
+        self._running = False
         self._what = ""
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
@@ -65,8 +66,11 @@ class CodecarbonEstimate:
         return (instrument,)
 
     def start(self) -> None:
-        """Begin a task."""
+        """Begin a task; one whose end nobody waited for is dropped."""
+        if self._running:
+            self._tracker.stop_task()
         self._tracker.start_task()
+        self._running = True
         self._start_s = time.monotonic()
 
     def poll(self) -> float:
@@ -77,6 +81,7 @@ class CodecarbonEstimate:
         """Return the energy of the task."""
         stop_s = time.monotonic()
         found = self._tracker.stop_task()
+        self._running = False
         if found is None or not math.isfinite(found.energy_consumed):
             return (absent("failed", "codecarbon gave no number"),)
         if found.energy_consumed <= 0:

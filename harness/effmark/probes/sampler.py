@@ -56,7 +56,8 @@ class Watcher(threading.Thread):
         if self._lost is not None:
             return self._lost
         try:
-            return self._answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
+            left_s = min(OPEN_S, max(0.0, deadline_s - time.monotonic()))
+            return self._answers.get(timeout=left_s)
         except queue.Empty:
             detail = f"{self.name}: no answer while asked to {doing}; the probe hangs"
             self._lost = absent("failed", detail)
@@ -182,18 +183,22 @@ class _Sampler:
         }
 
     def _start(self) -> None:
+        self._start_s = time.monotonic()
+        for watcher in (*self._watchers, *self._opening):
+            watcher.order("start")  # one that is still opening begins when it can
+
+    def _opened_by_now(self) -> None:
+        """Take in the models that have opened since."""
         for watcher in [w for w in self._opening if w.ready]:
             self._opening.remove(watcher)
-            answer = watcher.answer(0.0, "open")
+            answer = watcher.answer(math.inf, "open")
             if isinstance(answer, Missing):
                 self._absent.append(answer)
             else:
                 self._watchers.append(watcher)
-        self._start_s = time.monotonic()
-        for watcher in self._watchers:
-            watcher.order("start")
 
     def _stop(self, end_s: float) -> dict[str, Any]:
+        self._opened_by_now()
         for watcher in self._watchers:
             watcher.order("stop", self._start_s, end_s)
         deadline = time.monotonic() + ANSWER_S
