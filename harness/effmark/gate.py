@@ -227,7 +227,15 @@ def _ask(
         return None
     if not all(len(v) == len(s) for v, s in zip(values, (first, second), strict=True)):
         return _Asked(cell, name, MetricMissing(name, "a record does not have it"), None)
-    noise = next((n for c in calibrations if c.cell == cell and (n := c.of(name))), None)
+    machine = first[0].environment.device_class if first[0].environment else ""
+    noise = next(
+        (
+            n
+            for c in calibrations
+            if (c.cell, c.device_class) == (cell, machine) and (n := c.of(name))
+        ),
+        None,
+    )
     chosen = choose_test(name, first, second, paired=False, calibration=None)
     if isinstance(chosen, MetricMissing) or chosen.per in ("item", "exact"):
         return _Asked(cell, name, chosen, None)

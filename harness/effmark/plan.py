@@ -15,6 +15,7 @@ from effmark.record import Record, SuiteRef
 from effmark.registry import adapter_class, adapter_version, nearest
 from effmark.schema import content_hash
 from effmark.spec import Budget, Cell, CellGroup, Code, Decode, ModelRef, Prefill, Suite, Text
+from effmark.suites import pinned
 
 __all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
@@ -88,6 +89,7 @@ def make_plan(
     only: Sequence[str] = (),
     records: Sequence[Record] = (),
     repetitions: int = 1,
+    fetch: bool = True,
 ) -> Plan:
     """Return what a suite asks for, baseline first for each model.
 
@@ -98,6 +100,7 @@ def make_plan(
         only: `ADAPTER` or `ADAPTER/PRECISION` to keep; empty keeps all.
         records: Earlier records, from which times are estimated.
         repetitions: Worker processes per combination.
+        fetch: Whether models that are not here yet are downloaded.
 
     Raises:
         SpecError: an unknown model, adapter or precision, or nothing left to run.
@@ -107,7 +110,9 @@ def make_plan(
     chosen = _chosen(suite, only)
     processes = [
         _process(suite, resolved, group, precision, number, records)
-        for resolved in (resolve_model(name, cache) for name in (models or suite.models))
+        for resolved in (
+            resolve_model(name, cache, fetch=fetch) for name in (models or suite.models)
+        )
         for number in range(repetitions)
         for group, precision in chosen
     ]
@@ -157,7 +162,7 @@ def plan_again(record: Record, cache: Path) -> Plan:
     )
     again = cell.model_copy(update={"model": model})
     process = ProcessPlan(
-        (again,), record.is_baseline, record.elapsed_s or 0.0, "this record", None
+        (again,), record.is_baseline, "", record.elapsed_s or 0.0, "this record", None
     )
     return Plan(suite, record.suite, (process,))
 
@@ -193,9 +198,7 @@ def _matches(group: CellGroup, precision: str, wanted: str) -> bool:
 def _is_baseline(suite: Suite, group: CellGroup, precision: str) -> bool:
     baseline = suite.baseline
     return (
-        baseline is not None
-        and group is suite.baseline_group
-        and precision == baseline.precision
+        baseline is not None and group is suite.baseline_group and precision == baseline.precision
     )
 
 
@@ -233,7 +236,7 @@ def _process(
             device=group.device,
             threads=suite.threads or default_threads(),
             options=group.options,
-            workload=workload,
+            workload=pinned(workload),
             suite_sha256=suite.sha256,
             repetition=repetition,
         )

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from effmark.schema import Frozen
-from effmark.spec import Cell, Precision
+from effmark.spec import Cell, Outcome, Precision
 
 __all__ = [
     "FINAL",
@@ -50,9 +50,6 @@ Reason = Literal[
     "failed",
 ]
 """Why a number is missing: the one closed list."""
-
-Outcome = Literal["ok", "oom", "crash", "timeout", "unsupported", "failed_setup", "skipped"]
-"""How a cell ended; every one of them is a result."""
 
 FINAL: frozenset[Outcome] = frozenset({"ok", "oom", "unsupported", "skipped"})
 """Outcomes that a resumed run keeps; the others are tried again."""

@@ -8,6 +8,7 @@ the records of the baseline and of the same model process. What cannot be said i
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ from effmark.spec import Decode, Prefill
 from effmark.stats import (
     Estimate,
     TooFew,
+    mean_interval,
     paired_ratio_interval,
     ratio_of_medians_interval,
 )
@@ -54,7 +56,7 @@ class Row:
     """One cell of a leaderboard with all its numbers."""
 
     record: Record
-    """The last record; the others of the same cell are in `records`."""
+    """The record that stands for the row: the worst of its processes, the last among equals."""
     records: tuple[Record, ...]
     metrics: Mapping[str, Number | Missing] = field(default_factory=dict)
 
@@ -73,7 +75,7 @@ class Row:
 
 def make_rows(records: Iterable[Record]) -> list[Row]:
     """Return the rows of records: one per cell, later attempts replacing earlier ones."""
-    rows = [Row(group[-1], group, _own_numbers(group)) for group in _grouped(records)]
+    rows = [Row(_worst(group), group, _own_numbers(group)) for group in _grouped(records)]
     by_process = _index(rows, _process_key)
     baselines = _index([row for row in rows if row.record.is_baseline], _baseline_key)
     return [
@@ -142,9 +144,23 @@ def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
+_TRUST = {"valid": 0, "suspect": 1, "invalid": 2}
+
+
+def _worst(records: Sequence[Record]) -> Record:
+    """Return the record that says how a cell ended when some of its processes ended otherwise."""
+    return max(reversed(records), key=lambda r: (r.outcome != "ok", _TRUST[r.validity]))
+
+
+def _counted(records: Sequence[Record]) -> list[Record]:
+    """Return the records whose samples count: those that ended well, invalid ones only if alone."""
+    good = [record for record in records if record.outcome == "ok"]
+    return [r for r in good if r.validity != "invalid"] or good or [records[-1]]
+
+
 def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
     """Return what the records of one cell say by themselves."""
-    good = [record for record in records if record.outcome == "ok"] or [records[-1]]
+    good = _counted(records)
     found: dict[str, Number | Missing] = {}
     for name, samples in _pooled(good).items():
         found[name] = samples if isinstance(samples, Missing) else _number(samples)
@@ -173,16 +189,35 @@ def _concatenated(parts: Sequence[Samples]) -> Samples:
         estimator=first.estimator,
         q=first.q,
         groups=[i for i, part in enumerate(parts) for _ in part.values],
+        between_processes=True,
         serial=False,
         source=first.source,
     )
 
 
 def _number(samples: Samples) -> Number | Missing:
+    if samples.estimator == "median" and samples.between_processes:
+        return _between_processes(samples)
     found = estimate(samples)
     if isinstance(found, TooFew):
         return Missing(metric=samples.metric, reason="too_few_samples", detail=found.detail)
     return _from_estimate(samples.metric, found, samples.source)
+
+
+def _between_processes(samples: Samples) -> Number | Missing:
+    """Return the typical median of several processes: what differs between them is the error."""
+    medians = []
+    for process in dict.fromkeys(samples.groups or ()):
+        mine = [
+            v for v, g in zip(samples.values, samples.groups or (), strict=True) if g == process
+        ]
+        medians.append(statistics.median(mine))
+    if min(medians) <= 0:
+        return _missing(samples.metric, "undefined", "a process took no time at all")
+    found = mean_interval([math.log(m) for m in medians]).exponentiated()
+    method = f"Student's t on the logs of the medians of {len(medians)} processes"
+    return Number(found.value, found.low, found.high, metric(samples.metric).unit,
+                  len(samples.values), samples.source, method)  # fmt: skip
 
 
 def _from_estimate(name: str, found: Estimate, source: str) -> Number:
@@ -210,7 +245,7 @@ def _process_key(row: Row) -> tuple[str, ...]:
 def _baseline_key(row: Row) -> tuple[str, ...]:
     """Return what a row and its baseline must share."""
     cell, suite = row.record.cell, row.record.suite
-    asked = (suite.name, str(suite.version), cell.workload.label)
+    asked = (suite.name, str(suite.version), suite.sha256, cell.workload.label)
     return (cell.model.sha256, cell.device, *asked, _machine(row.record))
 
 
@@ -234,6 +269,8 @@ def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
     if ours and theirs:
         ratio = theirs.weights_b / ours.weights_b
         found["compression_ratio"] = Number(ratio, None, None, "ratio", 1, "tensors", "exact")
+    if len(row.records) > 1 or len(baseline.records) > 1:
+        return {**found, **_speedup_of_processes(row, baseline), **_retention(row, baseline)}
     for name in _WORK:
         mine, base = metric_samples(row.record).get(name), metric_samples(baseline.record).get(name)
         if isinstance(mine, Samples) and isinstance(base, Samples):
@@ -244,6 +281,15 @@ def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
             break
     found.update(_retention(row, baseline))
     return found
+
+
+def _speedup_of_processes(row: Row, baseline: Row) -> dict[str, Number | Missing]:
+    """Return the speed-up of several processes: the ratio of their numbers, errors combined."""
+    for name in _WORK:
+        mine, base = row.number(name), baseline.number(name)
+        if mine is not None and base is not None and mine.value > 0:
+            return {"speedup": _quotient("speedup", base, mine)}
+    return {}
 
 
 def _retention(row: Row, baseline: Row) -> dict[str, Number | Missing]:

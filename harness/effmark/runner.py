@@ -12,10 +12,9 @@ from pydantic import ValidationError
 
 from effmark.advice import advise
 from effmark.errors import (
-    AdapterError,
+    EffmarkError,
     OutOfMemoryError,
     PrerequisiteError,
-    SpecError,
     UnsupportedError,
 )
 from effmark.probes.memory import PeakMemory
@@ -52,7 +51,7 @@ def classify(error: BaseException) -> tuple[Outcome, str]:
     """Return the outcome that an exception stands for, and its sentence."""
     if isinstance(error, OutOfMemoryError | MemoryError):
         return "oom", str(error) or "out of memory"
-    if isinstance(error, UnsupportedError | SpecError):
+    if isinstance(error, UnsupportedError):
         return "unsupported", str(error)
     if isinstance(error, PrerequisiteError):
         return "failed_setup", str(error)
@@ -60,7 +59,9 @@ def classify(error: BaseException) -> tuple[Outcome, str]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return "crash", f"the adapter gave an impossible value: {where}: {first['msg']}"
-    if isinstance(error, AdapterError):
+    if isinstance(error, ModuleNotFoundError):
+        return "failed_setup", f"{error}; install it with: pip install 'effmark[all]'"
+    if isinstance(error, EffmarkError):
         return "crash", str(error)
     return "crash", f"{type(error).__name__}: {error}"
 

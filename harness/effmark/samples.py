@@ -44,6 +44,8 @@ class Samples:
     """Which quantile, where the estimator is `quantile`."""
     groups: Sequence[str | int] | None = None
     """What each sample belongs to (block, task), where samples of a group are alike."""
+    between_processes: bool = False
+    """Whether the groups are processes, whose differences an interval must hold."""
     serial: bool = True
     """Whether neighbours were measured one after the other and may depend on each other."""
     source: str = "clock"

@@ -109,6 +109,8 @@ class Text(Frozen):
     """At most this many tokens, from the start of the text."""
     context_tokens: Count = 128
     """Length of the windows into which the text is cut; windows are what intervals resample."""
+    sha256: str = ""
+    """Hash of the text; set when planning, so that an edited text is a new cell."""
 
     @property
     def label(self) -> str:
@@ -125,12 +127,16 @@ class Tasks(Frozen):
     limit: Count | None = None
     """At most this many items per task; None for all."""
     fewshot: int = Field(default=0, ge=0)
+    sha256: str = ""
+    """Hash of the files of a local task; set when planning."""
 
     @property
     def label(self) -> str:
         """Return the name that people read."""
         limit = f" l{self.limit}" if self.limit else ""
-        return f"tasks {Path(self.name).stem}{limit}" + (f" f{self.fewshot}" if self.fewshot else "")
+        return f"tasks {Path(self.name).stem}{limit}" + (
+            f" f{self.fewshot}" if self.fewshot else ""
+        )
 
 
 class Labels(Frozen):

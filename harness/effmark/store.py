@@ -1,6 +1,6 @@
 """The journal: append-only JSON lines, one file per writer, the only truth about results.
 
-`results/<suite>-v<version>/<host>-<pid>-<start>.jsonl`, one record a line, the last key of each
+`results/<suite>-v<version>/<start>-<host>-<pid>.jsonl`, one record a line, the last key of each
 line a CRC-32 of all bytes before it. A record is one `os.write`, then fsync: a writer that is
 killed leaves at most one torn line, which readers count and skip, and no two writers share a
 file.
@@ -8,10 +8,10 @@ file.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,8 +53,11 @@ def decode(raw: bytes) -> dict[str, Any] | None:
     text = raw[:-_TAIL] + b"}"
     if raw[-11:-3] != b"%08x" % zlib.crc32(text):
         return None
-    body: dict[str, Any] = json.loads(text)
-    return body
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 class Journal:
@@ -62,8 +65,9 @@ class Journal:
 
     def __init__(self, results: Path, suite: str, version: int) -> None:
         self.folder = results / f"{suite}-v{version}"
-        start = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.path = self.folder / f"{socket.gethostname()}-{os.getpid()}-{start}.jsonl"
+        # the start comes first, so that journals in the order of their names are in order of time
+        start = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
+        self.path = self.folder / f"{start}-{socket.gethostname()}-{os.getpid()}.jsonl"
         self._fd: int | None = None
 
     def append(self, record: Record) -> None:
@@ -135,7 +139,11 @@ def read_records(results: Path, damage: Damage | None = None) -> Iterator[Record
     if not results.exists():
         raise StoreError(f"results {str(results)!r}: no such folder; run `effmark run` first")
     found = damage if damage is not None else Damage()
-    files = [results] if results.is_file() else sorted(results.rglob("*.jsonl"))
+    files = (
+        [results]
+        if results.is_file()
+        else sorted(results.rglob("*.jsonl"), key=lambda path: path.name)
+    )
     for path in files:
         with path.open("rb") as handle:
             for number, raw in enumerate(handle, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from effmark.errors import SpecError
 from effmark.registry import list_suites, nearest, suite_folders
-from effmark.spec import Suite
+from effmark.spec import Suite, Tasks, Text, Workload
 
-__all__ = ["data_file", "find_suite", "load_suite"]
+__all__ = ["data_file", "find_suite", "load_suite", "pinned", "text_file"]
 
 
 def find_suite(name: str) -> Path:
@@ -54,7 +55,10 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
         raise SpecError(f"{path}:{_mark(error)}: not YAML: {_problem(error)}") from error
     if node is None or not isinstance(data, dict):
         raise SpecError(f"{path}:1: a suite is a mapping that starts with 'suite: NAME'")
-    _note_lines(node, (), lines)
+    try:
+        _note_lines(node, (), lines)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from error
     prefix = _apply_profile(path, data, profile, lines)
     for override in overrides:
         _apply_override(data, override)
@@ -82,9 +86,16 @@ def _problem(error: yaml.YAMLError) -> str:
 
 def _note_lines(node: yaml.Node, at: tuple[str | int, ...], lines: dict[Any, int]) -> None:
     """Remember on which line every key and list entry of a document stands."""
+    if len(at) > _DEEPEST:
+        raise SpecError(
+            f"line {node.start_mark.line + 1}: nested too deeply; is it its own anchor?"
+        )
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
+            if (*at, key.value) in lines:
+                line = key.start_mark.line + 1
+                raise SpecError(f"line {line}: key {key.value!r} stands twice")
             lines[(*at, key.value)] = key.start_mark.line + 1
             _note_lines(value, (*at, key.value), lines)
     elif isinstance(node, yaml.SequenceNode):
@@ -97,6 +108,9 @@ def _apply_profile(
 ) -> dict[str, tuple[str | int, ...]]:
     """Replace top-level keys by those of a profile; return where replaced keys stand."""
     profiles = data.pop("profiles", None) or {}
+    if not isinstance(profiles, dict):
+        line = lines.get(("profiles",), 1)
+        raise SpecError(f"{path}:{line}: profiles must be a mapping of names, got {profiles!r}")
     if profile != "default" and profile not in profiles:
         known = ["default", *(name for name in profiles if name != "default")]
         raise SpecError(f"{path}: no profile {profile!r}; {nearest(profile, known)}")
@@ -118,11 +132,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     at: Any = data
     for parent in parents:
-        at = (
-            at[int(parent)]
-            if isinstance(at, list) and parent.isdigit()
-            else at.setdefault(parent, {})
-        )
+        at = at[_index(at, parent, override)] if isinstance(at, list) else at.setdefault(parent, {})
         if not isinstance(at, dict | list):
             raise SpecError(f"override {override!r}: {parent!r} holds a value, not a mapping")
     try:
@@ -130,9 +140,18 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise SpecError(f"override {override!r}: {_problem(error)}") from error
     if isinstance(at, list):
-        at[int(last)] = parsed
+        at[_index(at, last, override)] = parsed
     else:
         at[last] = parsed
+
+
+def _index(at: list[Any], part: str, override: str) -> int:
+    """Return the position in a list that a part of an override's key names."""
+    if not part.isdigit() or int(part) >= len(at):
+        raise SpecError(
+            f"override {override!r}: {part!r} is no position in a list of {len(at)}, 0 is the first"
+        )
+    return int(part)
 
 
 def _first_error(
@@ -181,3 +200,60 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
         return [annotation]
     arguments = getattr(annotation, "__args__", ())
     return [model for argument in arguments for model in _models_in(argument)]
+
+
+def text_file(name: str) -> Path:
+    """Return the file of a held-out text: a path, or a name that a suite package brings.
+
+    Raises:
+        SpecError: no such text.
+    """
+    if "/" in name or name.endswith(".txt"):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError(f"text {name!r}: no such file")
+        return path
+    known = {path.stem: path for f in suite_folders() for path in sorted(f.glob("text/*.txt"))}
+    if name not in known:
+        raise SpecError(f"no text named {name!r}; {nearest(name, list(known))}")
+    return known[name]
+
+
+def pinned(workload: Workload) -> Workload:
+    """Return a workload with the hash of the local data that it reads, so that edits count.
+
+    Raises:
+        SpecError: there is no such text, or a task's name is a local one misspelt.
+    """
+    if isinstance(workload, Text):
+        return workload.model_copy(update={"sha256": _hash([text_file(workload.name)])})
+    if isinstance(workload, Tasks):
+        return workload.model_copy(update={"sha256": _hash(_task_files(workload.name))})
+    return workload
+
+
+def _task_files(name: str) -> list[Path]:
+    """Return the files of a local task; none for one that only lm-eval knows."""
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError(f"task file {name!r}: no such file")
+        return [p for p in sorted(path.parent.iterdir()) if p.suffix in (".yaml", ".yml", ".jsonl")]
+    known = {p.name: p for f in suite_folders() for p in sorted(f.glob("tasks/*")) if p.is_dir()}
+    if name in known:
+        return [path for path in sorted(known[name].iterdir()) if path.is_file()]
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    if close:
+        raise SpecError(f"no task named {name!r}; did you mean {close[0]!r}?")
+    return []
+
+
+def _hash(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest() if files else ""
+
+
+_DEEPEST = 20
+"""Levels of nesting of a suite; more is an anchor that contains itself."""

@@ -12,7 +12,19 @@ __all__ = ["format_duration", "format_quantity"]
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
-_PREFIXED = {"s", "J", "W", "Hz", "J/token", "J/image", "J/request", "J/call", "J/step", "J·s/token", "FLOP"}
+_PREFIXED = {
+    "s",
+    "J",
+    "W",
+    "Hz",
+    "J/token",
+    "J/image",
+    "J/request",
+    "J/call",
+    "J/step",
+    "J·s/token",
+    "FLOP",
+}
 
 
 def format_quantity(value: float, unit: str) -> str:

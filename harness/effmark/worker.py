@@ -31,8 +31,10 @@ from effmark.probes.memory import PeakMemory
 from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
 from effmark.registry import adapter_class
 from effmark.runner import CellRun, Identity, classify, first_inference
+from effmark.schema import content_hash
 from effmark.spec import Cell
 from effmark.workloads import Context
+from effmark.workloads.overhead import measure_overhead
 
 __all__ = ["main"]
 
@@ -158,6 +160,7 @@ def _load(message: dict[str, Any]) -> _Loaded:
         load_memory,
         _scalar("model_size_b", "B", facts.weights_b, "tensors"),
         _scalar("effective_bits", "bit", facts.effective_bits, "tensors"),
+        measure_overhead(),
     )
     if facts.kv_bytes_per_token is not None:
         kv = _scalar("kv_bytes_per_token", "B", facts.kv_bytes_per_token, "analytic")
@@ -204,6 +207,7 @@ def _begin(
         energy=loaded.energy,
         settings=Settings.model_validate(message["settings"]),
         is_reference=message["is_reference"],
+        reference=content_hash([message["reference"], loaded.environment.packages]),
         progress=progress,
         sequences=loaded.request.batch,
     )

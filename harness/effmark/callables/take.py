@@ -45,8 +45,8 @@ class Take:
         self._seen = Seen()
         self._start_s = time.monotonic()
         self._elapsed_s = 0.0
-        self.peak: Measurement | None = None
-        """Largest resident set of this process while the measurement ran."""
+        self.memory: tuple[Measurement, ...] = ()
+        """Peak, growth and shared memory of this process while the measurement ran."""
 
     def __enter__(self) -> Self:
         self._exclusive = self._stack.enter_context(self._instruments.alone())
@@ -60,7 +60,7 @@ class Take:
         self._elapsed_s = time.monotonic() - self._start_s
         gc.unfreeze()
         try:
-            self.peak = self._memory.stop("peak_memory_b")
+            self.memory = self._memory.measurements()
             self._seen = self._machine.stop()
         finally:
             self._stack.close()
@@ -73,7 +73,6 @@ class Take:
         measurements: Sequence[Measurement] = (),
     ) -> Record:
         """Return what was found as a record with advice."""
-        assert self.peak is not None
         record = Record(
             id=uuid.uuid4().hex,
             run_id=self._instruments.run_id,
@@ -84,7 +83,7 @@ class Take:
             settings=settings,
             outcome="ok",
             environment=self._instruments.environment.model_copy(update=self._state()),
-            measurements=(*self._absences(), self.peak, *findings.measurements, *measurements),
+            measurements=(*self._absences(), *self.memory, *findings.measurements, *measurements),
             energy=tuple(findings.energy),
             energy_missing=tuple(findings.energy_missing),
             warmup_blocks=tuple(findings.warmup_blocks),

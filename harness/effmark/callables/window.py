@@ -38,7 +38,7 @@ class Window:
         self._origin_s = time.monotonic()
         self._take: Take | None = None
         self._last: Take | None = None
-        self._peaks: list[Measurement] = []
+        self._memory: list[Measurement] = []
         self._start_s = 0.0
         self._before = CounterReading(0.0, None, None)
         self._findings = Findings(energy_missing=[] if energy else [NOT_ASKED])
@@ -89,8 +89,7 @@ class Window:
             take.__exit__(None, None, None)
         if kind is not None:
             return
-        assert take.peak is not None
-        self._peaks.append(take.peak)
+        self._memory += take.memory
         self._keep(self._block(end_s, after), readings)
         self._findings.energy_missing += missing
 
@@ -124,16 +123,17 @@ class Window:
         if self._last is None or not self._findings.blocks:
             return None
         record = self._last.record(self._cell, Settings(), self._findings, self._per_unit())
-        others = [m for m in record.measurements if m.metric != "peak_memory_b"]
-        return record.model_copy(update={"measurements": (*others, self._peak())})
+        ours = {m.metric: m for m in self._memory}
+        others = [m for m in record.measurements if m.metric not in ours]
+        memory = [self._of_all_passes(m) for m in ours.values()]
+        return record.model_copy(update={"measurements": (*others, *memory)})
 
-    def _peak(self) -> Measurement:
-        """Return the largest of the peaks of all passes."""
-        measured = [p for p in self._peaks if isinstance(p, Measured)]
-        if not measured:
-            return self._peaks[-1]
-        samples = tuple(s for p in measured for s in p.samples)
-        return measured[0].model_copy(update={"samples": samples})
+    def _of_all_passes(self, last: Measurement) -> Measurement:
+        """Return the samples of all passes of a measurement of memory; the largest counts."""
+        same = [m for m in self._memory if m.metric == last.metric and isinstance(m, Measured)]
+        if not same:
+            return last
+        return same[0].model_copy(update={"samples": tuple(s for m in same for s in m.samples)})
 
     def _per_unit(self) -> list[Measurement]:
         """Return throughput and costs per unit of work, where passes told their work."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from effmark.cache import default_cache
+from effmark.environment import capture_environment
 from effmark.plan import Plan, make_plan
 from effmark.record import Record
 from effmark.store import read_records
@@ -49,9 +50,16 @@ def plan_for(
     only: tuple[str, ...],
     repetitions: int,
     results: Path,
+    *,
+    fetch: bool = True,
 ) -> tuple[Plan, list[Record]]:
-    """Return the plan that a command line asks for, and the records that are there already."""
-    records = list(read_records(results)) if results.exists() else []
+    """Return the plan that a command line asks for, and this machine's records of before."""
+    here = capture_environment({}).device_class
+    records = [
+        record
+        for record in (read_records(results) if results.exists() else ())
+        if record.environment is None or record.environment.device_class == here
+    ]
     plan = make_plan(
         load_suite(find_suite(suite), profile, overrides),
         default_cache(),
@@ -59,5 +67,6 @@ def plan_for(
         only=only,
         records=records,
         repetitions=repetitions,
+        fetch=fetch,
     )
     return plan, records

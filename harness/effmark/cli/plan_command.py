@@ -29,7 +29,9 @@ def command(
 ) -> None:
     """Show the cells of SUITE, what is recorded already, and estimates of time and memory."""
     folder = results_folder(results)
-    plan, records = plan_for(suite, overrides, profile, models, only, repetitions, folder)
+    plan, records = plan_for(
+        suite, overrides, profile, models, only, repetitions, folder, fetch=False
+    )
     done = latest(iter(records))
     if as_json:
         click.echo(json.dumps(plan_json(plan, done), indent=2))

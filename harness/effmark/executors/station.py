@@ -119,6 +119,7 @@ class Station:
             cell=cell.model_dump(mode="json"),
             settings=self._orders.settings(self.process).model_dump(mode="json"),
             is_reference=self.process.is_reference,
+            reference=self.process.reference,
             run_id=self._orders.run_id,
             suite=self._orders.suite_ref.model_dump(mode="json"),
             command=self._orders.command,

@@ -21,7 +21,8 @@ from effmark.compare.units import by_process, process_value
 from effmark.errors import SpecError
 from effmark.gate import GATED, GateCheck, GateResult, gate
 from effmark.metrics import metric
-from effmark.record import Record
+from effmark.record import Missing, Record
+from effmark.samples import metric_samples
 from effmark.spec import Call
 from effmark.store import Journal, read_records
 from effmark.units import format_quantity
@@ -140,6 +141,9 @@ class Baselines:
             metrics: what to compare; None for what suits.
             tests: how many such questions this run asks; false alarms count over all of them.
         """
+        absent = _absent(record, metrics)
+        if absent:
+            return Judgement("undecided", of, absent)
         try:
             saved = self.load(of).get(cell_name(record), [])
         except SpecError as error:
@@ -159,6 +163,20 @@ class Baselines:
         if result.verdict == "not_comparable":
             return Judgement("not comparable", of, result.detail, changed=changed)
         return _judged(result, processes, record, of, tests, changed)
+
+
+def _absent(record: Record, metrics: tuple[str, ...] | None) -> str:
+    """Return why nothing that was asked for is there, empty where something is or anything will do.
+
+    This comes before the baseline: saving one would not help.
+    """
+    if metrics is None:
+        return ""
+    found = metric_samples(record)
+    reasons = [m for name in metrics if isinstance(m := found.get(name), Missing)]
+    if len(reasons) < len(metrics):
+        return ""
+    return f"{reasons[0].metric}: {reasons[0].reason}: {reasons[0].detail}"
 
 
 def _calibration(processes: Sequence[Record], names: Sequence[str]) -> Calibration | None:

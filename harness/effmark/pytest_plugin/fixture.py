@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from effmark.cache import default_cache
 from effmark.callables import Instruments, Window, call_cell, measure_callable
 from effmark.errors import SpecError
-from effmark.executors.session import Session
-from effmark.plan import ProcessPlan, make_plan
 from effmark.record import Measured, Missing, Record, Settings
 from effmark.rows import Number, make_rows
 from effmark.spec import Budget, Cell, CellGroup, OptionValue, Suite
+
+if TYPE_CHECKING:
+    from effmark.plan import ProcessPlan
 
 __all__ = ["Effmark", "Measurement", "numbers_of"]
 
@@ -229,6 +229,11 @@ class Effmark:
         return self.last
 
     def _run(self, suite: Suite) -> list[Record]:
+        # what runs models is not imported for a test of a function
+        from effmark.cache import default_cache
+        from effmark.executors.session import Session
+        from effmark.plan import make_plan
+
         plan = make_plan(suite, default_cache())
         command = ["pytest", *sys.argv[1:]]
         with self._instruments.turn(), tempfile.TemporaryDirectory() as folder:

@@ -114,7 +114,7 @@ def margin_of(value: Any, what: str) -> float:
         margin = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         margin = math.nan
-    if not 0 < margin < 10:
+    if not 0 < margin < 1:
         raise SpecError(f"{what}={value!r}, wants a share such as '5%' or 0.05")
     return margin
 

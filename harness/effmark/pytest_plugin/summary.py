@@ -21,6 +21,7 @@ _COLUMNS = {
         "instructions_per_image",
     ),
     "peak memory": ("peak_memory_b",),
+    "grown by": ("working_memory_b",),
     "energy": ("energy_j_per_output_token", "energy_j_per_image", "energy_j_per_call"),
     "accuracy": ("accuracy",),
 }

@@ -145,7 +145,9 @@ def _evaluation(found: dict[str, Any]) -> Evaluation:
     right: list[float] = []
     names: list[str] = []
     for task, items in found["samples"].items():
-        for item in sorted(items, key=lambda item: int(item["doc_id"])):
+        # one filter per task: an item that is looked at in two ways is still one item
+        one = [item for item in items if item.get("filter") == items[0].get("filter")]
+        for item in sorted(one, key=lambda item: int(item["doc_id"])):
             for key in _ITEM_METRICS:
                 if key in item:
                     right.append(float(item[key]))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from effmark.plan import Plan, ProcessPlan
@@ -69,12 +70,13 @@ class ProgressView:
         )
         validity = "" if record.validity == "valid" else f" [yellow]{record.validity}[/]"
         sign = mark.get(record.outcome, "[red]✗[/]")
-        self._console.print(f"{sign} {_name(record.cell)}  {headline}{validity}", highlight=False)
+        said = escape(f"{_name(record.cell)}  {headline}")
+        self._console.print(f"{sign} {said}{validity}", highlight=False)
 
     def _describe(self, text: str) -> None:
         left = sum(p.estimate_s for p in self._left)
         spent = format_duration(time.monotonic() - self._start)
-        description = f"{text} · {spent} gone, about {format_duration(left)} left"
+        description = f"{escape(text)} · {spent} gone, about {format_duration(left)} left"
         self._live.update(self._task, description=description)
 
     def __enter__(self) -> ProgressView:

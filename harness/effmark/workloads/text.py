@@ -20,7 +20,7 @@ from effmark.errors import AdapterError, SpecError, UnsupportedError
 from effmark.record import Measured, Missing
 from effmark.schema import content_hash
 from effmark.spec import Text
-from effmark.suites import data_file
+from effmark.suites import text_file
 from effmark.workloads.context import Context, Findings
 
 __all__ = ["text"]
@@ -36,6 +36,12 @@ def text(context: Context) -> Findings:
     adapter = context.adapter
     if not isinstance(adapter, Scores):
         raise UnsupportedError(f"adapter {context.cell.adapter!r} gives no log-probabilities")
+    limit = context.facts.context_tokens
+    if limit is not None and workload.context_tokens + 1 > limit:
+        raise UnsupportedError(
+            f"{workload.label}: windows of {workload.context_tokens} tokens exceed the context of "
+            f"{limit} tokens of model {context.cell.model.name!r}"
+        )
     content, sha256 = _read(workload.name)
     tokens = _tokens(adapter, content, workload.tokens)
     windows = [
@@ -50,9 +56,8 @@ def text(context: Context) -> Findings:
 
 
 def _read(name: str) -> tuple[str, str]:
-    path = Path(name) if "/" in name else data_file("text", f"{name}.txt")
     try:
-        raw = path.read_bytes()
+        raw = text_file(name).read_bytes()
         return raw.decode("utf-8"), hashlib.sha256(raw).hexdigest()
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"text {name!r} cannot be read as UTF-8: {error}") from error
@@ -111,7 +116,13 @@ def _fidelity(
 ) -> None:
     """Add KL and top-1 agreement with the reference, or why they are missing."""
     key = content_hash(
-        [context.cell.model.sha256, sha256, workload.tokens, workload.context_tokens]
+        [
+            context.cell.model.sha256,
+            sha256,
+            workload.tokens,
+            workload.context_tokens,
+            context.reference,
+        ]
     )[:32]
     names = {"kl_divergence": "nat", "top1_agreement": "ratio"}
     folder = context.cache / "reference" / key
