@@ -81,3 +81,48 @@ def test_a_precision_that_an_adapter_lacks_is_named_with_the_nearest(tmp_path: P
     cells = [{"adapter": "synthetic_lm", "precision": "int5"}]
     with pytest.raises(SpecError, match="no precision 'int5'; did you mean 'int8'"):
         make_plan(suite(cells=cells, baseline=None), tmp_path)
+
+
+def test_an_edited_text_is_a_new_cell(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    asked = {"text": [{"name": str(mine), "tokens": 100}]}
+    mine.write_text("one")
+    before = {c.key for c in make_plan(suite(quality=asked, workloads=()), tmp_path).cells}
+    mine.write_text("two")
+    after = {c.key for c in make_plan(suite(quality=asked, workloads=()), tmp_path).cells}
+    assert not before & after
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [
+        (
+            {"text": [{"name": "austin", "tokens": 9}]},
+            "no text named 'austin'; did you mean 'austen'",
+        ),
+        ({"tasks": [{"name": "effmark_minii"}]}, "did you mean 'effmark_mini'"),
+        ({"text": [{"name": "./no.txt", "tokens": 9}]}, "no such file"),
+    ],
+)
+def test_a_misspelt_text_or_task_is_an_error_of_the_plan(
+    tmp_path: Path, quality: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        make_plan(suite(quality=quality), tmp_path)
+
+
+def test_a_plan_downloads_nothing(tmp_path: Path) -> None:
+    plan = make_plan(suite(models=["default"]), tmp_path, fetch=False)
+    assert plan.processes[0].cells[0].model.path is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_baseline_is_another_reference(tmp_path: Path) -> None:
+    first = make_plan(suite(), tmp_path).processes[0].reference
+    other = suite(baseline={"adapter": "synthetic_lm", "precision": "int8"})
+    assert make_plan(other, tmp_path).processes[0].reference != first
+
+
+def test_a_baseline_that_is_no_cell_is_refused() -> None:
+    with pytest.raises(ValueError, match="is none of the cells"):
+        suite(baseline={"adapter": "synthetic_lm", "precision": "none"})

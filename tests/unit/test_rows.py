@@ -150,3 +150,30 @@ def test_machines_are_never_mixed(make_record: Make) -> None:
     found = next(row for row in rows if row.record.id == "3").number("speedup")
     assert found is not None
     assert found.value == pytest.approx(2)
+
+
+def test_a_failed_process_is_not_hidden_by_a_good_one(make_record: Make) -> None:
+    good = make_record(id="good")
+    again = good.cell.model_copy(update={"repetition": 1})
+    bad = make_record(id="bad", cell=again, outcome="crash", detail="SIGSEGV", blocks=0)
+    for order in ([good, bad], [bad, good]):
+        row = row_json(make_rows(order)[0])
+        assert (row["outcome"], row["detail"]) == ("crash", "SIGSEGV")
+        assert row["metrics"]["tpot_s"]["n"] == 20
+
+
+def test_what_differs_between_processes_is_in_the_interval(make_record: Make) -> None:
+    records = [
+        make_record(
+            id=str(n),
+            step_s=step_s,
+            cell=make_record().cell.model_copy(update={"repetition": n}),
+        )
+        for n, step_s in enumerate((0.010, 0.011, 0.012))
+    ]
+    found = make_rows(records)[0].number("tpot_s")
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.010 < 0.012 < found.high
+    assert "3 processes" in found.method

@@ -139,3 +139,12 @@ def test_results_go_where_they_were_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_two_writers_never_share_a_file(tmp_path: Path) -> None:
     assert str(os.getpid()) in Journal(tmp_path, "toy", 1).path.name
+
+
+def test_journals_are_read_in_the_order_of_their_start(tmp_path: Path, make_record: Make) -> None:
+    first = Journal(tmp_path, "toy", 1)
+    first.append(make_record(id="old"))
+    second = Journal(tmp_path, "toy", 1)
+    second.append(make_record(id="new"))
+    assert first.path.name < second.path.name
+    assert next(iter(latest(read_records(tmp_path)).values())).id == "new"

@@ -102,3 +102,38 @@ def test_an_unknown_suite_names_the_nearest() -> None:
 def test_installed_suites_load(name: str, profile: str) -> None:
     loaded = load_suite(find_suite(name), profile)
     assert loaded.suite == name
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("workloads.foo=1", "'foo' is no position in a list of 1"),
+        ("cells.9.x=1", "'9' is no position in a list of 1"),
+        ("version.deep.x=1", "'version' holds a value, not a mapping"),
+    ],
+)
+def test_an_override_that_leads_nowhere_is_named(suite: Path, override: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        load_suite(suite, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace("why: a test", "why: a test\nwhy: again"), "key 'why' stands twice"),
+        (GOOD.replace("models: [default]", "models: &a [*a]"), "nested too deeply"),
+        (GOOD.split("profiles:")[0] + "profiles: [a]\n", "profiles must be a mapping"),
+        (GOOD.replace("batch: [1, 2]", "batch: []"), "batch is an empty list"),
+        (
+            GOOD.replace("{process_s: 5}", "{min_blocks: 50, max_blocks: 6}"),
+            "min_blocks 50 exceeds",
+        ),
+        (GOOD + "allow: [okk]\n", "allow"),
+        (GOOD.replace("batch: [1, 2]", "batch: [1, 1]"), "stands twice"),
+    ],
+)
+def test_odd_yaml_is_an_error_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=said):
+        load_suite(path)
