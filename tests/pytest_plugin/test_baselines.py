@@ -16,12 +16,9 @@ TEST = """
     def work():
         time.sleep({seconds})
 
-    @pytest.mark.effmark(within="300%")
+    @pytest.mark.effmark(within="90%")
     def test_work(effmark):
         effmark(work)
-
-    def test_free(effmark):
-        effmark.measure(time.sleep, (0.02,), name="steady")
 """
 NEW = """
     def test_new(effmark):
@@ -33,59 +30,57 @@ RUNS = 5
 def _save(pytester: pytest.Pytester, quick: tuple[str, ...], runs: int) -> None:
     for _ in range(runs):
         result = pytester.runpytest_inprocess(*quick, "--effmark-save", "baseline")
-        result.assert_outcomes(passed=2)
+        result.assert_outcomes(passed=1)
 
 
 def test_a_slowed_function_fails_an_equal_one_passes_and_what_cannot_be_told_is_skipped(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:
-    gate = (*quick, "--effmark-gate", "--effmark-within", "300%", "-rs")
-    pytester.makepyfile(test_it=TEST.format(seconds=0.02))
+    gate = (*quick, "--effmark-gate", "-rs")
+    pytester.makepyfile(test_it=TEST.format(seconds=0.05))
     _save(pytester, quick, 1)
     early = pytester.runpytest_inprocess(*gate)
-    early.assert_outcomes(skipped=2)
-    early.stdout.fnmatch_lines(["SKIPPED*undecided: latency 2* ms -> 2* ms; noise unknown*"])
+    early.assert_outcomes(skipped=1)
+    early.stdout.fnmatch_lines(["SKIPPED*undecided: latency * ms -> * ms; noise unknown*"])
 
     _save(pytester, quick, RUNS - 1)
-    same = pytester.runpytest_inprocess(*gate)
-    same.assert_outcomes(passed=2)
+    same = pytester.runpytest_inprocess(*quick)  # the limit of the marker needs no option
+    same.assert_outcomes(passed=1)
     same.stdout.fnmatch_lines(["*against baseline*", "*test_work*×*pass*"])
 
-    pytester.makepyfile(test_it=TEST.format(seconds=0.3) + NEW)
+    pytester.makepyfile(test_it=TEST.format(seconds=0.4) + NEW)
     slow = pytester.runpytest_inprocess(*gate)
-    slow.assert_outcomes(passed=1, failed=1, skipped=1)
+    slow.assert_outcomes(failed=1, skipped=1)
     slow.stdout.fnmatch_lines(
         [
-            "effmark: call work: worse than 'baseline': latency 2* ms -> 3* ms, ratio *"
-            "(95 % interval * to *), accepted 4, Student's t, calibrated noise",
+            "effmark: call work: worse than 'baseline': latency * ms -> 4* ms, ratio *"
+            "(95 % interval * to *), accepted 1.9, Student's t, calibrated noise",
             "*changed*",
             "*test_work*×* worse*",
             "SKIPPED*no baseline: 'baseline' does not have this measurement*",
         ]
     )
-    plain = pytester.runpytest_inprocess(*quick, "-k", "work")
-    plain.assert_outcomes(failed=1)  # the limit of the marker holds without any option
-    unmarked = TEST.replace('@pytest.mark.effmark(within="300%")', "")
-    pytester.makepyfile(test_it=unmarked.format(seconds=0.3))
-    shown = pytester.runpytest_inprocess(*quick, "-k", "work", "--effmark-compare", "baseline")
+    unmarked = TEST.replace('@pytest.mark.effmark(within="90%")', "")
+    pytester.makepyfile(test_it=unmarked.format(seconds=0.4))
+    shown = pytester.runpytest_inprocess(*quick, "--effmark-compare", "baseline")
     shown.assert_outcomes(passed=1)
-    shown.stdout.fnmatch_lines(["*test_work*×*worse*"])
+    shown.stdout.fnmatch_lines(["*test_work*×*"])
 
 
 def test_a_revision_is_found_by_its_clean_measurements(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:
-    pytester.makepyfile(test_it=TEST.format(seconds=0.02))
+    pytester.makepyfile(test_it=TEST.format(seconds=0.01))
     _git(pytester.path, "init", "-q")
     _git(pytester.path, "add", "test_it.py")
     _git(pytester.path, "commit", "-q", "-m", "first")
     early = pytester.runpytest_inprocess(*quick, "--effmark-compare", "git:HEAD")
     assert early.ret == pytest.ExitCode.USAGE_ERROR
     early.stderr.fnmatch_lines(["*revision 'HEAD' (*) was not measured*git worktree add*"])
-    pytester.runpytest_inprocess(*quick, "--effmark-save", "first").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess(*quick, "--effmark-save", "first").assert_outcomes(passed=1)
     shown = pytester.runpytest_inprocess(*quick, "--effmark-compare", "git:HEAD")
     shown.stdout.fnmatch_lines(["*test_work*×*undecided*"])
-    (record, *_) = read_records(pytester.path / ".effmark")
+    (record,) = read_records(pytester.path / ".effmark")
     assert record.environment is not None
     assert record.environment.git_revision == _git(pytester.path, "rev-parse", "HEAD")
 
@@ -94,7 +89,7 @@ def test_a_revision_is_found_by_its_clean_measurements(
 def test_a_name_that_is_no_name_is_refused_before_anything_runs(
     pytester: pytest.Pytester, quick: tuple[str, ...], name: str
 ) -> None:
-    pytester.makepyfile(test_it=TEST.format(seconds=0.02))
+    pytester.makepyfile(test_it=TEST.format(seconds=0.01))
     result = pytester.runpytest_inprocess(*quick, f"--effmark-compare={name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 

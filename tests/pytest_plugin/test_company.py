@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import subprocess
 import sys
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from itertools import groupby
-from pathlib import Path
 
 import pytest
+
+from effmark.probes.lock import device_lock
 
 pytest_plugins = ["pytester"]
 
@@ -112,10 +111,8 @@ def test_a_measurement_that_finds_no_turn_is_refused_with_the_reason(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:
     pytester.makepyfile("def test_busy(effmark):\n    effmark(sum, [1])")
-    lock = Path(tempfile.gettempdir()) / "effmark-locks" / "in-process.lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with device_lock("in-process") as ours:
+        assert ours
         result = pytester.runpytest_inprocess(*quick, "-rs", "--effmark-lock-wait", "0")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["SKIPPED*another measurement on this machine did not end*"])

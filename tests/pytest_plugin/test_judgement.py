@@ -1,0 +1,93 @@
+"""The verdict of a test from records of known numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from effmark.callables import call_cell
+from effmark.callables.subject import SUITE
+from effmark.environment import capture_environment
+from effmark.pytest_plugin.baselines import Baselines
+from effmark.record import Block, Record
+
+JITTER = (0.99, 1.01, 1.0, 1.005, 0.995, 1.002)
+Make = Callable[..., Record]
+
+
+@pytest.fixture
+def make() -> Make:
+    """A record of a callable of known time and instructions."""
+    environment = capture_environment({})
+
+    def record(run: str, latency_s: float, instructions: int | None = None) -> Record:
+        blocks = tuple(
+            Block(start_s=i, end_s=i + latency_s, steps_s=(latency_s,), instructions=instructions)
+            for i in range(10)
+        )
+        return Record(
+            id=run, run_id=run, process_id=run, created="2026-11-22T00:00:00+00:00", suite=SUITE,
+            cell=call_cell("test_it.py::test_work", "work"), outcome="ok", blocks=blocks,
+            environment=environment,
+        )  # fmt: skip
+
+    return record
+
+
+def _saved(folder: Path, records: list[Record]) -> Baselines:
+    baselines = Baselines(folder, folder)
+    with baselines.journal("base") as journal:
+        for record in records:
+            journal.append(record)
+    return baselines
+
+
+def test_quiet_saves_find_a_small_loss_and_pass_an_equal_run(tmp_path: Path, make: Make) -> None:
+    quiet = [make(f"run{i}", 0.1 * j) for i, j in enumerate(JITTER)]
+    baselines = _saved(tmp_path, quiet)
+    same = baselines.judge(make("now", 0.1), "base", 0.05)
+    worse = baselines.judge(make("now", 0.12), "base", 0.05)
+    assert (same.verdict, worse.verdict) == ("pass", "worse")
+    assert worse.low is not None
+    assert worse.low < 1.2 < (worse.high or 0)
+    assert "latency 100 ms -> 120 ms, ratio 1.2" in worse.detail
+
+
+def test_instruction_counts_decide_where_wall_time_is_too_noisy(tmp_path: Path, make: Make) -> None:
+    noisy = [make(f"run{i}", 0.1 * j**60, 10_000 + i) for i, j in enumerate(JITTER)]
+    baselines = _saved(tmp_path, noisy)
+    same = baselines.judge(make("now", 0.1, 10_003), "base", 0.05)
+    assert same.verdict == "pass"
+    assert "by instruction counts; latency: cannot see 5 % here" in same.detail
+    worse = baselines.judge(make("now", 0.1, 12_000), "base", 0.05)
+    assert (worse.verdict, worse.metric) == ("worse", "instructions_per_call")
+    asleep = baselines.judge(make("now", 10.0, 10_003), "base", 0.05)
+    assert (asleep.verdict, asleep.metric) == ("worse", "latency_s")
+
+
+def test_a_loss_that_is_no_proof_among_many_tests_is_undecided(tmp_path: Path, make: Make) -> None:
+    quiet = [make(f"run{i}", 0.1 * j) for i, j in enumerate(JITTER)]
+    baselines = _saved(tmp_path, quiet)
+    alone = baselines.judge(make("now", 0.11), "base", 0.05)
+    among = baselines.judge(make("now", 0.11), "base", 0.05, tests=10_000)
+    assert (alone.verdict, among.verdict) == ("worse", "undecided")
+    assert "no proof among 10000 tests" in among.detail
+
+
+def test_another_machine_does_not_compare_and_a_changed_package_is_told(
+    tmp_path: Path, make: Make
+) -> None:
+    quiet = [make(f"run{i}", 0.1 * j) for i, j in enumerate(JITTER)]
+    baselines = _saved(tmp_path, quiet)
+    record = make("now", 0.2)
+    assert record.environment is not None
+    other = record.environment.model_copy(update={"cpu": "another"})
+    elsewhere = baselines.judge(record.model_copy(update={"environment": other}), "base", 0.05)
+    assert elsewhere.verdict == "not comparable"
+    assert "device_class differs" in elsewhere.detail
+    newer = record.environment.model_copy(update={"packages": {"torch": "9"}})
+    found = baselines.judge(record.model_copy(update={"environment": newer}), "base", 0.05)
+    assert found.verdict == "worse"
+    assert any(line.startswith("packages.") for line in found.changed)
