@@ -31,6 +31,7 @@ __all__ = [
     "Precision",
     "Prefill",
     "Quality",
+    "Scaling",
     "Suite",
     "SuiteWorkload",
     "Tasks",
@@ -189,12 +190,34 @@ class Code(Frozen):
         return f"code {Path(self.problems).stem}{limit} n{self.n} {self.clock}"
 
 
+class Scaling(Frozen):
+    """Answer sums several times and choose: what more samples buy, and what they cost."""
+
+    kind: Literal["scaling"] = "scaling"
+    questions: Count = 32
+    n: Count = 8
+    """Samples per question."""
+    largest: Count = 9
+    """Largest number in a sum."""
+    new_tokens: Count = 4
+    temperature: float = Field(default=0.8, gt=0)
+    batch: Count = 8
+    """Questions that are answered together."""
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        return f"scaling sums to {self.largest} q{self.questions} n{self.n}"
+
+
 SuiteWorkload = Annotated[
-    Decode | Prefill | Infer | Text | Tasks | Labels | Code, Field(discriminator="kind")
+    Decode | Prefill | Infer | Text | Tasks | Labels | Code | Scaling, Field(discriminator="kind")
 ]
 """What a suite can ask for."""
 Workload = Annotated[
-    Decode | Prefill | Infer | Text | Tasks | Labels | Call | Code, Field(discriminator="kind")
+    Decode | Prefill | Infer | Text | Tasks | Labels | Call | Code | Scaling,
+    Field(discriminator="kind"),
 ]
 _KINDS: dict[str, type[Frozen]] = {
     "decode": Decode,
@@ -204,6 +227,7 @@ _KINDS: dict[str, type[Frozen]] = {
     "tasks": Tasks,
     "labels": Labels,
     "code": Code,
+    "scaling": Scaling,
 }
 
 

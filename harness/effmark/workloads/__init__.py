@@ -13,6 +13,7 @@ from effmark.workloads.code import code
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.generation import decode, prefill
 from effmark.workloads.inference import infer, labels
+from effmark.workloads.scaling import scaling
 from effmark.workloads.tasks import tasks
 from effmark.workloads.text import text
 
@@ -24,6 +25,7 @@ WORKLOADS: dict[str, Callable[[Context], Findings | Timed]] = {
     "infer": infer,
     "labels": labels,
     "prefill": prefill,
+    "scaling": scaling,
     "tasks": tasks,
     "text": text,
 }
