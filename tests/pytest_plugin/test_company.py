@@ -110,11 +110,19 @@ def test_xdist_workers_measure_one_at_a_time(
 def test_a_measurement_that_finds_no_turn_is_refused_with_the_reason(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:
-    pytester.makepyfile("def test_busy(effmark):\n    effmark(sum, [1])")
+    pytester.makepyfile(
+        """
+        def test_busy(effmark):
+            effmark(sum, [1])
+
+        def test_busy_benchmark(benchmark):
+            benchmark(sum, [1])
+        """
+    )
     with device_lock("in-process") as ours:
         assert ours
         result = pytester.runpytest_inprocess(*quick, "-rs", "--effmark-lock-wait", "0")
-    result.assert_outcomes(skipped=1)
+    result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines(["SKIPPED*another measurement on this machine did not end*"])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,21 +186,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if not _uses(item):
         return (yield)
     watch = _benchmark(item)
-    if watch is None:
-        result = yield from _measuring(item)
-    else:
-        with watch:
-            result = yield
+    result = yield from _measuring(item, watch)
     _judge(item, watch)
     return result
 
 
-def _measuring(item: pytest.Item) -> Generator[None, object, object]:
+def _measuring(item: pytest.Item, watch: BenchmarkWatch | None) -> Generator[None, object, object]:
     """Run the test; what it cannot measure here is a skip with the reason."""
     from effmark.errors import PrerequisiteError
 
     try:
-        return (yield)
+        with watch or nullcontext():
+            return (yield)
     except PrerequisiteError as error:
         _unanswered(item, [str(error)])
         raise
