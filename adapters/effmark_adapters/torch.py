@@ -185,7 +185,8 @@ class TorchAdapter:
 
         language = self._language_model()
         for context, continuation in pairs:
-            self._check_length(len(context), len(continuation))
+            # The model never reads the last token, it only says how likely that one was.
+            self._check_length(len(context), max(len(continuation) - 1, 0))
         with memory_errors(f"scoring {len(pairs)} texts"):
             return language.log_probs(pairs)
 

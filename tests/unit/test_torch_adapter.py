@@ -252,8 +252,9 @@ def test_a_closed_adapter_says_so(load: Load) -> None:
 
 def test_a_text_longer_than_the_context_is_refused(load: Load) -> None:
     adapter = load()
+    assert len(adapter.log_probs([((1,) * 500, (2,) * 13)])[0]) == 13  # the last is never read
     with pytest.raises(SpecError, match="exceed the context of 512 tokens"):
-        adapter.log_probs([((1,) * 500, (2,) * 13)])
+        adapter.log_probs([((1,) * 500, (2,) * 14)])
 
 
 @pytest.mark.parametrize(
