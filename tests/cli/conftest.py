@@ -11,7 +11,6 @@ why: adapters of known behaviour
 models: [synthetic]
 cells:
 {cells}
-baseline: {{adapter: synthetic_lm, precision: fp32}}
 workloads:
   - decode: {{prompt_tokens: 8, new_tokens: 8, batch: [1, 2]}}
 quality:
@@ -24,7 +23,9 @@ limits: {{cell_s: 20}}
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
     """A suite of the synthetic model only."""
-    return write_suite(tmp_path, "{adapter: synthetic_lm, precision: [fp32, int4]}")
+    path = write_suite(tmp_path, "{adapter: synthetic_lm, precision: [fp32, int4]}")
+    path.write_text(path.read_text() + "baseline: {adapter: synthetic_lm, precision: fp32}\n")
+    return path
 
 
 def write_suite(folder: Path, *cells: str) -> Path:

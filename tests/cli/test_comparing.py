@@ -18,7 +18,7 @@ def test_interleaved_cells_share_their_rounds(
         "{adapter: synthetic_lm, precision: [fp32, int4], options: {tpot_s: 0.001}}",
         "{adapter: synthetic_lm, precision: fp32, options: {fail: segfault, fail_at: 12}}",
     )
-    done = effmark("run", str(suite), "--interleave", "baseline=null", "quality={}")
+    done = effmark("run", str(suite), "--interleave", "quality={}")
     assert done.returncode == 4, done.stderr
     records = list(read_records(tmp_path / "results"))
     good = [r for r in records if not r.cell.options.get("fail")]
@@ -34,7 +34,7 @@ def test_interleaved_cells_share_their_rounds(
 
 def test_compare_pairs_what_took_turns(effmark: Command, suite_of: SuiteOf, tmp_path: Path) -> None:
     suite = suite_of("{adapter: synthetic_lm, precision: [fp32, int4], options: {tpot_s: 0.001}}")
-    effmark("run", str(suite), "--interleave", "baseline=null", "quality={}")
+    effmark("run", str(suite), "--interleave", "quality={}")
     ids = [r.id for r in read_records(tmp_path / "results") if r.cell.workload.label.endswith("b1")]
     done = effmark("compare", *ids, "--metric", "e2e_latency_s", "--json")
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,6 @@ def test_compare_pairs_what_took_turns(effmark: Command, suite_of: SuiteOf, tmp_
 def test_gate_exit_codes(effmark: Command, suite_of: SuiteOf, tmp_path: Path) -> None:
     small = [
         "quality={}",
-        "baseline=null",
         "workloads=[{decode: {prompt_tokens: 4, new_tokens: 4}}]",
     ]
     fast = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.004}}")

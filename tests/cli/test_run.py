@@ -39,7 +39,7 @@ def test_a_run_records_every_cell_and_ends_with_zero(effmark: Command, toy: Path
 def test_the_sleep_adapter_proves_the_chain(effmark: Command, suite_of: SuiteOf) -> None:
     suite = suite_of("{adapter: sleep, precision: none, options: {step_s: 0.004, first_s: 0.03}}")
     assert effmark("run", str(suite), "workloads=[{decode: {prompt_tokens: 4, new_tokens: 6}}]",
-                   "quality={}", "baseline=null").returncode == 0  # fmt: skip
+                   "quality={}").returncode == 0  # fmt: skip
     metrics = rows(effmark)[0]["metrics"]
     assert metrics["ttft_s"]["low"] >= 0.03  # a sleep is never shorter than asked
     assert metrics["tpot_s"]["high"] >= 0.004
@@ -142,6 +142,7 @@ def test_the_parent_burns_no_cpu_while_a_cell_measures(suite_of: SuiteOf, tmp_pa
     running = start(suite, tmp_path / "results")
     parent = psutil.Process(running.pid)
     while not parent.children():
+        assert running.poll() is None
         time.sleep(0.05)
     time.sleep(3)  # imports and start-up are over
     before = parent.cpu_times()
@@ -159,9 +160,9 @@ def test_the_parent_burns_no_cpu_while_a_cell_measures(suite_of: SuiteOf, tmp_pa
         (["run", "TOY", "--only", "torhc"], 2, "--only 'torhc' matches nothing"),
         (["run", "TOY", "--profile", "smok"], 2, "no profile 'smok'"),
         (["run", "TOY", "--model", "no/where/at/all"], 2, "no model 'no/where/at/all'"),
-        (["run", "TOY", "cells=[{adapter: torhc, precision: fp32}]"], 2,
+        (["run", "TOY", "baseline=null", "cells=[{adapter: torhc, precision: fp32}]"], 2,
          "no adapter named 'torhc'; did you mean 'torch'?"),
-        (["run", "TOY", "cells=[{adapter: synthetic_lm, precision: int5}]"], 2,
+        (["run", "TOY", "baseline=null", "cells=[{adapter: synthetic_lm, precision: int5}]"], 2,
          "has no precision 'int5'; did you mean 'int8'?"),
         (["run", "TOY", "nonsense"], 2, "override 'nonsense' is not KEY=VALUE"),
         (["leaderboard", "nowhere"], 5, "no such folder"),
