@@ -125,11 +125,14 @@ def test_requests_that_differ_in_their_last_token_are_computed_once() -> None:
 def test_batches_keep_contexts_together_and_bound_the_rows() -> None:
     from effmark.quality.bridge import _batches, _texts
 
-    pairs = [(("", ""), [context], [n, 0]) for n in range(3) for context in (7, 8)]
+    pairs = [(("", ""), [1, context], [n, 0]) for n in range(3) for context in (7, 8)]
     texts = _texts(pairs, length=16)
-    by_context = [[t.context[0] for t in batch] for batch in _batches(texts, 2, 100)]
+    by_context = [[t.context[1] for t in batch] for batch in _batches(texts, 2, 100)]
     assert by_context == [[7, 7, 7], [8, 8, 8]]
     assert [len(batch) for batch in _batches(texts, 100, 4)] == [2, 2, 2]
+    starts = _texts([(("", ""), [1], [n, *[0] * n]) for n in range(6)], length=16)
+    sizes = [[len(t.continuation) for t in batch] for batch in _batches(starts, 2, 100)]
+    assert sizes == [[6, 5], [4, 3], [2, 1]]
 
 
 def test_a_stop_is_found_across_tokens_and_nothing_follows_it() -> None:

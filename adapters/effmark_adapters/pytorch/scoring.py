@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,10 @@ COPIED_TOKENS = 8 * BATCH_TOKENS
 """Most tokens of keys and values that are copied for continuations at a time."""
 SHARED_RATIO = 0.8
 """The shared way costs two forwards: it must leave at most this share of the tokens."""
+FORWARD_TOKENS = 32
+"""A forward costs as much as so many more tokens, because it reads all weights anew (135 million
+in float32 on two cores: 80 ms and 3.2 ms per token). Padding beyond that, or sharing that saves
+less, is not worth it."""
 
 
 def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list[Array]:
@@ -39,7 +43,7 @@ def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list
     contexts: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(pairs):
         contexts.setdefault(tuple(context), []).append(number)
-    groups = [numbers for numbers in contexts.values() if _is_worth_sharing(pairs, numbers)]
+    groups = _groups_to_share(pairs, contexts.values())
     grouped = {number for numbers in groups for number in numbers}
     alone = [number for number in range(len(pairs)) if number not in grouped]
     score = _Scorer(model, device)
@@ -51,6 +55,13 @@ def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list
         for number, rows in zip(itertools.chain(*batch), score.shared(texts), strict=True):
             found[number] = rows
     return found
+
+
+def _groups_to_share(pairs: Sequence[Pair], groups: Iterable[list[int]]) -> list[list[int]]:
+    """Return the groups of one context each that are cheaper shared; none if they save little."""
+    found = [numbers for numbers in groups if _is_worth_sharing(pairs, numbers)]
+    saved = sum((len(numbers) - 1) * len(pairs[numbers[0]][0]) for numbers in found)
+    return found if saved > FORWARD_TOKENS else []
 
 
 def _is_worth_sharing(pairs: Sequence[Pair], numbers: list[int]) -> bool:
@@ -67,14 +78,16 @@ def _batches(pairs: Sequence[Pair], numbers: list[int], vocabulary: int) -> Iter
         return len(context) + len(continuation), len(continuation)
 
     batch: list[int] = []
-    longest = rows = 0
+    longest = rows = padding = 0
     for number in sorted(numbers, key=size, reverse=True):
         tokens, wanted = size(number)
         count = len(batch) + 1
         longest, rows = max(longest, tokens), max(rows, wanted)
-        if batch and (count * longest > BATCH_TOKENS or count * rows * vocabulary * 4 > LOGITS_B):
+        padding += longest - tokens
+        too_large = count * longest > BATCH_TOKENS or count * rows * vocabulary * 4 > LOGITS_B
+        if batch and (too_large or padding > FORWARD_TOKENS):
             yield batch
-            batch, longest, rows = [], tokens, wanted
+            batch, longest, rows, padding = [], tokens, wanted, 0
         batch.append(number)
     if batch:
         yield batch
@@ -83,11 +96,14 @@ def _batches(pairs: Sequence[Pair], numbers: list[int], vocabulary: int) -> Iter
 def _batches_of_groups(pairs: Sequence[Pair], groups: list[list[int]]) -> Iterator[list[list[int]]]:
     """Yield groups whose contexts are about equally long together, longest first."""
     batch: list[list[int]] = []
+    padding = 0
     for numbers in sorted(groups, key=lambda numbers: -len(pairs[numbers[0]][0])):
         longest = len(pairs[(batch or [numbers])[0][0]][0])
-        if batch and (len(batch) + 1) * longest > BATCH_TOKENS:
+        padding += longest - len(pairs[numbers[0]][0])
+        too_large = (len(batch) + 1) * longest > BATCH_TOKENS
+        if batch and (too_large or padding > 2 * FORWARD_TOKENS):  # two forwards per batch
             yield batch
-            batch = []
+            batch, padding = [], 0
         batch.append(numbers)
     if batch:
         yield batch

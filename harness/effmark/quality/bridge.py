@@ -226,10 +226,14 @@ def _texts(requests: Sequence[Pair], length: int) -> list[_Text]:
 
 
 def _batches(texts: Sequence[_Text], size: int, rows: int) -> Iterator[list[_Text]]:
-    """Yield batches of about `size` texts and at most `rows` rows; one context stays together."""
+    """Yield batches of about `size` texts and at most `rows` rows; one context stays together.
+
+    A context of one token, which is the start of every text without context, is nothing to share.
+    """
     groups: dict[tuple[int, ...], list[_Text]] = {}
     for text in texts:
-        groups.setdefault(tuple(text.context), []).append(text)
+        shared = text.context if len(text.context) > 1 else [*text.context, *text.continuation]
+        groups.setdefault(tuple(shared), []).append(text)
     longest_first = sorted(
         groups.values(),
         key=lambda group: -max(len(text.context) + len(text.continuation) for text in group),
@@ -237,7 +241,8 @@ def _batches(texts: Sequence[_Text], size: int, rows: int) -> Iterator[list[_Tex
     batch: list[_Text] = []
     wanted = 0
     for text in (text for group in longest_first for text in group):
-        full = len(batch) >= size and batch[-1].context != text.context
+        alone = len(text.context) == 1 or not batch or batch[-1].context != text.context
+        full = len(batch) >= size and alone
         if batch and (full or wanted + len(text.continuation) > rows):
             yield batch
             batch, wanted = [], 0
