@@ -180,6 +180,7 @@ def harness_loop(adapter: Adapter, cell: Cell, counters: ProcessCounters) -> Cal
         energy=cast(EnergyMeter, None),  # only whole cells ask for energy, not blocks
         settings=Settings(),
         is_reference=False,
+        reference="",
         progress=lambda _: None,
     )
     timed = decode(context)

@@ -6,8 +6,9 @@ equal to 1e-3, item by item; the time is that of the model's answers, tokenising
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -157,8 +158,8 @@ def compare(model: str, items: int) -> list[Line]:
 def measure() -> list[Line]:
     """Return the ratios of both models."""
     logging.disable(logging.WARNING)
-    os.environ["TQDM_DISABLE"] = "1"  # the hf model shows bars even where none are wanted
-    return [line for model, items in ITEMS.items() for line in compare(model, items)]
+    with contextlib.redirect_stderr(io.StringIO()):  # hf shows bars even where none are wanted
+        return [line for model, items in ITEMS.items() for line in compare(model, items)]
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def null_context(new_tokens: int) -> Context:
         energy=cast(EnergyMeter, None),  # only whole cells ask for energy, not blocks
         settings=Settings(precision=Precision(rel_half_width=1e-9), max_blocks=10 * CALLS),
         is_reference=False,
+        reference="",
         progress=lambda _: None,
     )
 

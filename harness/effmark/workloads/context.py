@@ -36,9 +36,9 @@ class Context:
     energy: EnergyMeter
     settings: Settings
     is_reference: bool
+    """Whether this cell's log-probabilities are the reference for KL and top-1 agreement."""
     reference: str
     """Identity of the baseline whose log-probabilities KL and top-1 agreement refer to."""
-    """Whether this cell's log-probabilities are the reference for KL and top-1 agreement."""
     progress: Callable[[str], None]
     """Told what is going on, a few times per second at most."""
     sequences: int = 1
