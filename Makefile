@@ -35,7 +35,9 @@ leaderboard: install ## page, table and JSON of everything in RESULTS
 	$(BIN)/effmark leaderboard $(RESULTS)
 
 test: install    ## the routine tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile \
+	  --ignore=tests/pytest_plugin --ignore=tests/gates $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/pytest_plugin tests/gates $(PYTEST_ARGS) # these take turns with others
 
 test-all: install ## the long tests too
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

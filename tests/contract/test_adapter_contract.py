@@ -181,9 +181,9 @@ def test_closing_gives_the_memory_back(adapter_name: str, loaded_cells: Cells) -
         return weights_b
 
     cycle(), cycle()
-    process, cycles = psutil.Process(), 4
+    process, cycles = psutil.Process(), 12
     before_b = process.memory_info().rss
     weights_b = [cycle() for _ in range(cycles)][-1]
     grown_b = process.memory_info().rss - before_b
-    # Holding on to every model would cost 4 times its weights.
-    assert grown_b < max(4 * 2**20, 0.6 * cycles * weights_b), f"{math.ceil(grown_b / 2**20)} MiB"
+    # Holding on to every model costs its weights each time; an allocator keeps some pools for good.
+    assert grown_b < max(24 * 2**20, 0.6 * cycles * weights_b), f"{math.ceil(grown_b / 2**20)} MiB"

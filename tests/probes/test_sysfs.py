@@ -106,7 +106,9 @@ def test_rapl_that_only_root_may_read_says_what_to_do(tmp_path: Path) -> None:
     powercap = sysfs.rapl(tmp_path, {"package-0": 0})
     file = powercap / "intel-rapl:0/energy_uj"
     file.chmod(0)
-    ours = [f for f in [tmp_path, *tmp_path.parents] if f.name.startswith(("pytest", "test_"))]
+    ours = [
+        f for f in [tmp_path, *tmp_path.parents] if f.name.startswith(("pytest", "test_", "popen"))
+    ]
     for folder in ours if os.getuid() == 0 else ():
         folder.chmod(0o755)  # another user has to get as far as the file
     text = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,12 @@ _WATCHED = ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/hostname", "/proc
 _PLANTED = "PLANTED-SECRET-123456"
 _PLANTER = Job("print(inputs); emit(inputs); kept = [inputs] * 100", inputs=_PLANTED)
 _CANARY = Job("import os; emit(sorted(os.listdir('.'))); print('ok')")
+
+
+def _high_water_b() -> int:
+    """Return the peak of this process's own memory; ru_maxrss would start at its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) * 1024
 
 
 def expectation(program: Path) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def report(program: Path, inputs: Any, results: list[JobResult], before: dict[st
         "attempts": max(r.attempts for r in results if r is not result),
         "canary": [canary.status, canary.output, *canary.values],
         "changed": [name for name in before if before[name] != after[name]],
-        "harness_maxrss_b": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "harness_maxrss_b": _high_water_b(),
     }
     print(json.dumps(line), flush=True)
 
