@@ -34,7 +34,7 @@ from effmark.workloads.prompts import prompts_for
 TITLE = "decode: tokens/s through effmark / tokens/s of a bare loop"
 PROMISE = Promise(0.98, at_least=True)
 PROMPT_TOKENS = 32
-NEW_TOKENS = {"effmark-4m": 48, "default": 16}
+NEW_TOKENS = {"effmark-4m": 24, "default": 8}
 SETUPS = (
     ("torch", "fp32"),
     ("torch", "int4"),
@@ -43,7 +43,7 @@ SETUPS = (
     ("llama-cpp", "f16"),
     ("llama-cpp", "q4_0"),
 )
-ROUNDS = {"least": 7, "most": 60}
+ROUNDS = {"least": 7, "most": 100}
 BUDGET_S = 4.0
 
 Loop = Callable[[Sequence[int], int], tuple[list[int], float]]

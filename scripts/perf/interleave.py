@@ -26,7 +26,7 @@ from effmark.stats import Estimate, paired_ratio_interval, ratio_of_medians_inte
 
 TITLE = "interleave: int4 / fp32 of effmark-1m on ONNX Runtime while load comes and goes"
 BLOCKS = 60
-ROUNDS = 15
+ROUNDS = 10
 MEMORY_B = 8 << 30
 
 
