@@ -23,10 +23,10 @@ def measure_overhead() -> Measured:
     """Return the cost of one time stamp in seconds, a sample per round."""
     adapter = adapter_class("null")()
     assert isinstance(adapter, Generates)
+    now = time.monotonic
     samples = []
     for _ in range(_ROUNDS):
         stamps: list[float] = []
-        now = time.monotonic
 
         def on_step(ids: Sequence[int | None], stamps: list[float] = stamps) -> bool:
             stamps.append(now())
