@@ -153,8 +153,13 @@ class Window:
 
 def _costs(unit: str, told: list[tuple[Block, float]]) -> list[Measurement]:
     counts = [count for _, count in told]
-    cpu_s = [block.cpu_s or 0.0 for block, _ in told]
-    found: list[Measurement] = [_ratio(f"cpu_s_per_{unit}", cpu_s, counts, "rusage")]
+    found: list[Measurement] = []
+    cpu_s = [block.cpu_s for block, _ in told if block.cpu_s is not None]
+    if len(cpu_s) == len(told):
+        found.append(_ratio(f"cpu_s_per_{unit}", cpu_s, counts, "rusage"))
+    else:
+        detail = "CPU time was not read in every window"
+        found.append(Missing(metric=f"cpu_s_per_{unit}", reason="not_present", detail=detail))
     instructions = [float(b.instructions) for b, _ in told if b.instructions is not None]
     name = f"instructions_per_{unit}"
     if len(instructions) == len(told):
