@@ -18,9 +18,19 @@ class NullAdapter:
     name: ClassVar[str] = "null"
     precisions: ClassVar[tuple[str, ...]] = ("none",)
 
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    """Where it runs; nothing of it would run on another device."""
+
+    @classmethod
+    def check_device(cls, device: str) -> None:
+        """Refuse a device on which nothing would run."""
+        if cls.devices and device not in cls.devices:
+            raise UnsupportedError(f"{cls.name}: no device {device!r}; it has 'cpu'")
+
     @classmethod
     def prepare(cls, request: LoadRequest) -> None:
         """Refuse what no null adapter has; there is nothing to make."""
+        cls.check_device(request.device)
         if request.precision not in cls.precisions:
             raise UnsupportedError(f"null: no precision {request.precision!r}; it has 'none'")
         if request.options:

@@ -3,11 +3,13 @@
 Options: `step_s` seconds per token or batch (default 0.01), `first_s` seconds to the first token
 (default `step_s`). The time is slept, not computed: the CPU stays idle. A sleep is never shorter
 than asked and by how much it is longer is a property of the kernel; the deadlines are absolute,
-so the excess does not add up.
+so the excess does not add up. Any device is accepted and none is used: what is measured is then
+that device at rest, which is how energy probes and their fakes are checked.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import ClassVar
 
@@ -24,6 +26,7 @@ class SleepAdapter(NullAdapter):
     """Sleeps for as long as it is told to."""
 
     name: ClassVar[str] = "sleep"
+    devices: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def prepare(cls, request: LoadRequest) -> None:
@@ -32,7 +35,7 @@ class SleepAdapter(NullAdapter):
         for key, value in request.options.items():
             if key not in _OPTIONS:
                 raise UnsupportedError(f"sleep: unknown option {key!r}; it has first_s, step_s")
-            if isinstance(value, str) or value < 0:
+            if isinstance(value, str | bool) or not 0 <= value < math.inf:
                 raise UnsupportedError(
                     f"sleep: option {key} is {value!r}, wants seconds, 0 or more"
                 )

@@ -32,6 +32,25 @@ _DEFAULTS: dict[str, float | str] = {
 _FAILURES = ("", "oom", "hang", "crash", "segfault", "nan", "exit")
 
 
+_WANTED = {
+    "ttft_s": "seconds, 0 or more",
+    "tpot_s": "seconds, 0 or more",
+    "sharpness": "a probability above 0 and below 1",
+    "fail_at": "a block number, 0 or more",
+}
+
+
+def _fits(key: str, value: bool | float | str) -> bool:
+    """Return whether a value is one of those that a numeric option may have."""
+    if isinstance(value, bool | str):
+        return False
+    if key == "sharpness":
+        return 0 < value < 1
+    if key == "fail_at":
+        return isinstance(value, int) and value >= 0
+    return 0 <= value < math.inf
+
+
 class SyntheticLmAdapter(NullAdapter):
     """Continues bytes by a fixed rule, at fixed times."""
 
@@ -40,7 +59,8 @@ class SyntheticLmAdapter(NullAdapter):
 
     @classmethod
     def prepare(cls, request: LoadRequest) -> None:
-        """Refuse unknown options and failures."""
+        """Refuse unknown options and failures, and numbers that are none of theirs."""
+        cls.check_device(request.device)
         if request.precision not in cls.precisions:
             known = ", ".join(cls.precisions)
             raise UnsupportedError(
@@ -52,6 +72,11 @@ class SyntheticLmAdapter(NullAdapter):
                 raise UnsupportedError(f"synthetic_lm: unknown option {key!r}; it has {known}")
         if request.options.get("fail", "") not in _FAILURES:
             raise UnsupportedError(f"synthetic_lm: cannot fail by {request.options['fail']!r}")
+        for key, value in request.options.items():
+            if key != "fail" and not _fits(key, value):
+                raise UnsupportedError(
+                    f"synthetic_lm: option {key} is {value!r}, wants {_WANTED[key]}"
+                )
 
     def load(self, request: LoadRequest) -> None:
         """Remember the script."""

@@ -8,6 +8,7 @@ kernel releases when its holder dies.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shutil
 import sys
@@ -44,7 +45,7 @@ def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], 
         kind: What sort of thing it is, `onnx` or `gguf` say; a folder name.
         key: Hash of everything that the content depends on: source, converter versions, options.
         build: Fills an empty folder; whatever it raises leaves no entry behind.
-        what: What people read on stderr while it is being made.
+        what: What people read on stderr while it is being made; empty to say nothing.
     """
     entry = cache / kind / key
     if entry.is_dir():
@@ -52,7 +53,10 @@ def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], 
     with locked(cache / kind / f"{key}.lock"):
         if entry.is_dir():
             return entry
-        print(f"effmark: preparing {what} (once)", file=sys.stderr, flush=True)
+        for left_by_a_killed_builder in entry.parent.glob(f"{glob.escape(key)}.partial-*"):
+            shutil.rmtree(left_by_a_killed_builder, ignore_errors=True)
+        if what:
+            print(f"effmark: preparing {what} (once)", file=sys.stderr, flush=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=cache / kind))
         try:
             build(partial)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from effmark.compare.noise import Calibration, Noise, calibrate
+from effmark.compare.noise import Calibration, Noise, calibrate, cell_name
 from effmark.errors import SpecError, StoreError
 from effmark.gate import GATED
 from effmark.record import Record
@@ -18,19 +18,30 @@ __all__ = ["calibrate_cells", "load_calibrations", "save_calibrations"]
 _FILE = "calibration.json"
 
 
-def calibrate_cells(records: Sequence[Record]) -> list[Calibration]:
-    """Return the noise of every cell that ran in enough equal processes.
+def calibrate_cells(records: Sequence[Record]) -> tuple[list[Calibration], list[str]]:
+    """Return the noise of every cell that ran in enough equal processes, and who was left out.
+
+    Each sentence of the second list names a cell and why it has no calibration.
 
     Raises:
         SpecError: no cell ended well in enough processes.
     """
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        if record.outcome == "ok" and record.blocks:
+        if record.blocks or record.outcome != "ok":
             cells.setdefault(record.cell.name, []).append(record)
-    if not cells:
-        raise SpecError("calibration: no timed cell ended well; choose a suite that runs here")
-    return [calibrate(group, GATED) for group in cells.values()]
+    found: list[Calibration] = []
+    left_out: list[str] = []
+    for group in cells.values():
+        try:
+            found.append(calibrate(group, GATED))
+        except SpecError as error:
+            bad = next((r for r in reversed(group) if r.outcome != "ok"), None)
+            why = f"{error}; one ended as {bad.outcome}: {bad.detail}" if bad else str(error)
+            left_out.append(f"{cell_name(group[0])}: left out: {why}")
+    if not found:
+        raise SpecError("; ".join(left_out[:1]) or "calibration: the suite times nothing")
+    return found, left_out
 
 
 def save_calibrations(calibrations: Sequence[Calibration], folder: Path) -> Path:

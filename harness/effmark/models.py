@@ -94,6 +94,9 @@ def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:
     weights = sorted({file for pattern in _WEIGHT_FILES for file in path.glob(pattern)})
     if not any(file.suffix in (".safetensors", ".bin") for file in weights):
         raise SpecError(f"model folder {str(path)!r} has no weights: no *.safetensors")
+    for file in weights:
+        if file.suffix == ".safetensors":
+            _check_safetensors(file)
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
@@ -103,6 +106,34 @@ def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:
     identity = content_hash({file.name: hash_file(file) for file in weights})
     return ModelRef(name=name, task="lm", kind="hf", path=path.resolve(), sha256=identity,
                     weights_source=source)  # fmt: skip
+
+
+def _check_safetensors(path: Path) -> None:
+    """Refuse a file that ends before its tensors do; only the header is read.
+
+    Format: the length of the header in 8 bytes, the header in JSON, then the tensors; offsets
+    count from the end of the header (https://huggingface.co/docs/safetensors).
+    """
+    subject, again = f"weight file {str(path)!r}", "download or save it again"
+    size_b = path.stat().st_size
+    with path.open("rb") as handle:
+        length_b = int.from_bytes(handle.read(8), "little")
+        if size_b < 8 + length_b:
+            raise PrerequisiteError(
+                f"{subject} is truncated or no safetensors file: {size_b} bytes, its header alone "
+                f"would need {8 + length_b}; {again}"
+            )
+        header = handle.read(length_b)
+    try:
+        entries = json.loads(header)
+        ends_b = [e["data_offsets"][1] for k, e in entries.items() if k != "__metadata__"]
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise PrerequisiteError(f"{subject} has a damaged header: {error}; {again}") from error
+    wanted_b = 8 + length_b + max(ends_b, default=0)
+    if size_b < wanted_b:
+        raise PrerequisiteError(
+            f"{subject} is truncated: {size_b} bytes, its header tells of {wanted_b}; {again}"
+        )
 
 
 def _hub(name: str, cache: Path) -> ModelRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 from collections.abc import Sequence
@@ -60,12 +61,17 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from error
     prefix = _apply_profile(path, data, profile, lines)
+    written = copy.deepcopy(data)
     for override in overrides:
         _apply_override(data, override)
     try:
         return Suite.model_validate({**data, "profile": profile})
     except ValidationError as error:
-        raise SpecError(_first_error(path, error, lines, prefix)) from error
+        where, said = _first_error(error)
+        blamed = _blamed(overrides, where, {**written, "profile": profile})
+        if blamed is None:
+            blamed = f"{path}:{_line(where, lines, prefix)}"
+        raise SpecError(f"{blamed}: {said}") from error
 
 
 def _read(path: Path) -> str:
@@ -154,24 +160,51 @@ def _index(at: list[Any], part: str, override: str) -> int:
     return int(part)
 
 
-def _first_error(
-    path: Path,
-    error: ValidationError,
-    lines: dict[Any, int],
-    prefix: dict[str, tuple[str | int, ...]],
-) -> str:
+def _first_error(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
+    """Return where a suite is wrong, and what is wrong there."""
     # a misspelt key makes the right one missing too; the misspelling is what to mend
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = _without_tags(first["loc"])
-    full = (*prefix[str(where[0])], *where[1:]) if where and str(where[0]) in prefix else where
-    line = next((lines[full[:n]] for n in range(len(full), -1, -1) if full[:n] in lines), 1)
     dotted = ".".join(str(part) for part in where) or "suite"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
     elif first["type"] != "missing" and not isinstance(first["input"], dict | list):
         message = f"{message}, got {first['input']!r}"
-    return f"{path}:{line}: {dotted}: {message}"
+    return where, f"{dotted}: {message}"
+
+
+def _line(
+    where: tuple[str | int, ...],
+    lines: dict[Any, int],
+    prefix: dict[str, tuple[str | int, ...]],
+) -> int:
+    """Return the line of the file on which a place of a suite stands, or the nearest above it."""
+    full = (*prefix[str(where[0])], *where[1:]) if where and str(where[0]) in prefix else where
+    return next((lines[full[:n]] for n in range(len(full), -1, -1) if full[:n] in lines), 1)
+
+
+def _blamed(
+    overrides: Sequence[str], where: tuple[str | int, ...], written: dict[str, Any]
+) -> str | None:
+    """Return the override that brought in what is wrong at a place, None where the file did."""
+    wrong = tuple(str(part) for part in where)
+    for override in reversed(overrides):
+        key = override.partition("=")[0].split(".")
+        given = tuple(str(part) for part in _without_tags(tuple(key)))
+        if wrong[: len(given)] == given:
+            return f"override {override!r}"
+        if given[: len(wrong)] == wrong and _is_suite(written):
+            return f"override {override!r}"
+    return None
+
+
+def _is_suite(data: dict[str, Any]) -> bool:
+    try:
+        Suite.model_validate(data)
+    except ValidationError:
+        return False
+    return True
 
 
 def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

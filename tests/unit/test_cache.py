@@ -66,10 +66,13 @@ def test_a_killed_builder_frees_the_lock_and_the_next_one_builds(tmp_path: Path)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert not (tmp_path / "kind" / "key").exists()
+    assert list((tmp_path / "kind").glob("key.partial-*"))
     again = start(tmp_path, "0")
     again.communicate(timeout=60)
     assert again.returncode == 0
     assert (tmp_path / "kind" / "key" / "whole").is_file()
+    left = sorted(p.name for p in (tmp_path / "kind").iterdir())
+    assert left == ["key", "key.lock"]  # the half-built folder of the killed one is gone
 
 
 def test_two_builders_at_once_build_once(tmp_path: Path) -> None:

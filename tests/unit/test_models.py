@@ -108,6 +108,28 @@ def test_an_incomplete_folder_says_what_it_lacks(tmp_path: Path, missing: str, s
         resolve_model(str(folder), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (slice(0, 100), r"is truncated or no safetensors file: 100 bytes, its header alone would"),
+        (slice(0, -1), r"is truncated: \d+ bytes, its header tells of \d+; download or save it"),
+        (slice(0, 0), r"is truncated or no safetensors file: 0 bytes"),
+        (None, r"is truncated or no safetensors file"),
+    ],
+)
+def test_a_damaged_safetensors_file_is_one_line_before_anything_runs(
+    tmp_path: Path, keep: slice | None, said: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(data_file("family", "effmark-1m"), folder)
+    weights = folder / "model.safetensors"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
+    weights.write_bytes(pointer if keep is None else weights.read_bytes()[keep])
+    with pytest.raises(PrerequisiteError, match=said) as caught:
+        resolve_model(str(folder), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_content_of_a_folder_is_its_identity(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(data_file("family", "effmark-1m"), folder)

@@ -118,6 +118,37 @@ def test_an_override_that_leads_nowhere_is_named(suite: Path, override: str, sai
 
 
 @pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["version=0"], "override 'version=0': version: Input should be greater than 0, got 0"),
+        (
+            ["version=2", "workloads.0.decode.new_tokens=0", "models=[a]"],
+            "override 'workloads.0.decode.new_tokens=0': workloads.0.new_tokens: Input should be",
+        ),
+        (
+            ["budget.proces_s=1"],
+            "override 'budget.proces_s=1': budget.proces_s: unknown key 'proces_s'; "
+            "did you mean 'process_s'?",
+        ),
+        (["budget.min_blocks=5000"], "override 'budget.min_blocks=5000': budget"),
+    ],
+)
+def test_an_error_that_an_override_brought_in_names_the_override_and_not_a_line(
+    suite: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_suite(suite, overrides=overrides)
+    assert str(caught.value).startswith(said)
+
+
+def test_an_error_of_the_file_is_not_blamed_on_an_override(suite: Path) -> None:
+    suite.write_text(GOOD.replace("process_s: 5", "min_blocks: 50, max_blocks: 6"))
+    for override in ("version=2", "budget.process_s=3"):
+        with pytest.raises(SpecError, match=r"mine.yaml:9: budget: .*min_blocks 50 exceeds"):
+            load_suite(suite, overrides=[override])
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         (GOOD.replace("why: a test", "why: a test\nwhy: again"), "key 'why' stands twice"),

@@ -77,8 +77,10 @@ def command(
     """  # fmt: skip
     folder = results_folder(results)
     if calibrate:
-        found = _calibrate(baseline, folder, runs, profile, only)
+        found, left_out = _calibrate(baseline, folder, runs, profile, only)
         click.echo(calibration_text(found, margin))
+        for sentence in left_out:
+            click.echo(f"effmark: {sentence}", err=True)
         click.echo(f"calibration: {save_calibrations(found, folder)}", err=True)
         return
     if candidate is None:
@@ -104,8 +106,8 @@ def command(
 
 def _calibrate(
     suite: str, folder: Path, runs: int, profile: str, only: tuple[str, ...]
-) -> list[Calibration]:
-    """Run every cell of a suite in several equal processes and return their noise."""
+) -> tuple[list[Calibration], list[str]]:
+    """Run a suite in several equal processes; return the noise of its cells, and who has none."""
     plan, _ = plan_for(suite, (), profile, (), only, runs, folder)
     with show_progress(plan, {}) as observer:
         session = Session(plan, folder, default_cache(), observer, ["effmark", *sys.argv[1:]])

@@ -34,7 +34,13 @@ __all__ = ["command"]
     is_flag=True,
     help="Fail where energy is missing or only estimated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the new records as JSON lines.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the record of every cell of the suite as JSON lines, those measured before "
+    "included, instead of the table and the page.",
+)
 def command(
     suite: str,
     overrides: tuple[str, ...],
