@@ -17,6 +17,6 @@ class LlamaCppAdapter(GgufAdapter):
     """llama.cpp as xllamacpp's wheel carries it."""
 
     name: ClassVar[str] = "llama-cpp"
-    distribution: ClassVar[str] = "xllamacpp"
+    distributions: ClassVar[tuple[str, ...]] = ("xllamacpp",)
     package: ClassVar[str] = "xllamacpp"
     libraries: ClassVar[tuple[str, ...]] = ("xllamacpp*.so",)

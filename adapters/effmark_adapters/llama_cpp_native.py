@@ -17,6 +17,6 @@ class LlamaCppNativeAdapter(GgufAdapter):
     """llama.cpp as llama-cpp-python builds it."""
 
     name: ClassVar[str] = "llama-cpp-native"
-    distribution: ClassVar[str] = "llama-cpp-python"
+    distributions: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
     package: ClassVar[str] = "llama_cpp"
     libraries: ClassVar[tuple[str, ...]] = ("lib/libllama.so", "lib/libllama.dylib")

@@ -10,21 +10,19 @@ bf16 with a bf16 cache. Products with compressed weights quantise their inputs t
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from effmark.adapter import Array, Generation, LoadRequest, OnStep
+from effmark.adapter import LoadRequest
 from effmark.cache import build_once
-from effmark.errors import AdapterError, OutOfMemoryError, PrerequisiteError, UnsupportedError
+from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts as shape
 from effmark_adapters.artefacts import onnx_file
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
+from effmark_adapters.graphs.adapter import GraphAdapter, check_options, memory_errors
+from effmark_adapters.graphs.openvino_model import OpenVinoModel, import_openvino
 
 __all__ = ["OpenVinoAdapter"]
 
@@ -39,20 +37,19 @@ _OPTIONS_OF = {
     "int4": ("dynamic_quantization", "group_size", "symmetric"),
 }
 _GROUP_SIZE = 32
-_ACTIVATION_GROUP = 32
 
 
-class OpenVinoAdapter:
+class OpenVinoAdapter(GraphAdapter):
     """One compiled model with one request."""
 
     name: ClassVar[str] = "openvino"
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8", "int4")
+    distributions: ClassVar[tuple[str, ...]] = ("openvino", "nncf")
 
-    def __init__(self) -> None:
-        self._request: LoadRequest | None = None
-        self._model: _StatefulModel | None = None
-        self._tokenizer: TextTokenizer | None = None
-        self._entry = Path()
+    @classmethod
+    def import_runtime(cls) -> None:
+        """Import OpenVINO."""
+        import_openvino()
 
     @classmethod
     def prepare(cls, request: LoadRequest) -> None:
@@ -79,14 +76,14 @@ class OpenVinoAdapter:
             raise PrerequisiteError(
                 f"model {request.model.name!r} is not converted yet; call prepare first"
             )
-        with _memory_errors():
-            self._model = _StatefulModel(entry / "model.xml", request)
+        with memory_errors(self.name):
+            self._graph = OpenVinoModel(entry / "model.xml", request)
         self._tokenizer = TextTokenizer(folder)
         self._request, self._entry = request, entry
 
     def facts(self) -> ModelFacts:
         """Return facts counted in the constants of the graph."""
-        request, meta = self._loaded(), onnx_file.read_meta(self._entry)
+        (request, model), meta = self._loaded(), onnx_file.read_meta(self._entry)
         config = shape.read_config(prepared_hf_folder(request.model, request.cache))
         value_b = 2 if request.precision == "bf16" else 4
         # Under the bf16 hint the plugin holds the fp32 weights of the file as bf16.
@@ -104,137 +101,8 @@ class OpenVinoAdapter:
             context_tokens=shape.context_tokens(config),
             config=shape.flat_config(config),
             quantisation=_quantisation(request, meta),
-            runtime=self._compiled().facts(),
+            runtime=model.facts(),
         )
-
-    def synchronize(self) -> None:
-        """Return at once: every inference ends with its results on the host."""
-
-    def close(self) -> None:
-        """Free the compiled model."""
-        self._model = self._request = self._tokenizer = None
-
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text."""
-        return self._text().encode(text)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids."""
-        return self._text().decode(ids)
-
-    def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Return the prompt of messages."""
-        return self._text().chat(messages)
-
-    def generate(self, generation: Generation, on_step: OnStep) -> None:
-        """Continue the prompts together, the shorter ones padded on the left."""
-        from effmark_adapters.artefacts.kv_loop import continue_prompts
-
-        request, model = self._loaded(), self._compiled()
-        with _memory_errors():
-            continue_prompts(model, generation, on_step, request.context_tokens, request.batch)
-
-    def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
-        """Return the log-probabilities of continuations; a shared context is computed once."""
-        from effmark_adapters.artefacts.kv_loop import score_pairs
-
-        with _memory_errors():
-            return list(score_pairs(self._compiled(), pairs, self._loaded().context_tokens))
-
-    def _loaded(self) -> LoadRequest:
-        if self._request is None:
-            raise AdapterError("openvino: no model is loaded; call load first")
-        return self._request
-
-    def _compiled(self) -> _StatefulModel:
-        if self._model is None:
-            raise AdapterError("openvino: no model is loaded; call load first")
-        return self._model
-
-    def _text(self) -> TextTokenizer:
-        if self._tokenizer is None:
-            raise AdapterError("openvino: no model is loaded; call load first")
-        return self._tokenizer
-
-
-class _StatefulModel:
-    """A compiled model and its request, which holds the cache."""
-
-    def __init__(self, path: Path, request: LoadRequest) -> None:
-        import numpy as np
-
-        ov = _openvino()
-        self._np, self._ov = np, ov
-        core = ov.Core()
-        self._settings = _settings(request)
-        self._compiled = core.compile_model(
-            core.read_model(str(path)), request.device.upper(), self._settings
-        )
-        self._request = self._compiled.create_infer_request()
-        self._wanted = {i.get_any_name() for i in self._compiled.inputs}
-        self._rows: Array = None
-
-    def facts(self) -> dict[str, int | float | str | bool | None]:
-        """Return the settings as the plugin has them, and the kernels of its graph."""
-        found: dict[str, int | float | str | bool | None] = {"openvino": self._ov.__version__}
-        for name in self._settings:
-            found[name.lower()] = _plain(self._compiled.get_property(name))
-        kernels: Counter[str] = Counter()
-        for node in self._compiled.get_runtime_model().get_ops():
-            told = {k: node.get_rt_info()[k].astype(str) for k in ("layerType", "runtimePrecision")}
-            if told["layerType"] in ("FullyConnected", "ScaledDotProductAttention"):
-                kernels[f"{told['layerType']}_{told['runtimePrecision']}"] += 1
-        return {**found, **{f"nodes_{kind}": count for kind, count in kernels.items()}}
-
-    def start(self, sequences: int) -> None:
-        """Empty the cache, for so many sequences."""
-        self._request.reset_state()
-        self._rows = self._np.arange(sequences, dtype=self._np.int32)
-
-    def step(self, ids: Array, mask: Array, positions: Array, wanted: Array) -> Array:
-        """Return the logits of ids, valid until the next step; the cache grows by them."""
-        fed = {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "position_ids": positions,
-            "logit_positions": wanted,
-            "beam_idx": self._rows,
-        }
-        fed = {name: array for name, array in fed.items() if name in self._wanted}
-        return self._request.infer(fed, share_inputs=True, share_outputs=True)[0]
-
-    def repeat(self, sequences: int) -> None:
-        """Make the cache of one sequence the cache of several."""
-        for state in self._request.query_state():
-            copies = self._np.repeat(state.state.data, sequences, axis=0)
-            state.state = self._ov.Tensor(copies)
-        self._rows = self._np.arange(sequences, dtype=self._np.int32)
-
-
-def _settings(request: LoadRequest) -> dict[str, Any]:
-    precision = "bf16" if request.precision == "bf16" else "f32"
-    dynamic = request.options.get("dynamic_quantization", True)
-    return {
-        "INFERENCE_PRECISION_HINT": precision,
-        "KV_CACHE_PRECISION": precision,
-        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _ACTIVATION_GROUP if dynamic else 0,
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": request.threads,
-        # Pinned threads of two processes can share a core while others idle.
-        "ENABLE_CPU_PINNING": False,
-    }
-
-
-def _openvino() -> Any:
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # then it has a stub
-    try:
-        import openvino
-    except ImportError as error:
-        raise PrerequisiteError(
-            "adapter 'openvino' needs 'openvino'; install it with: pip install 'effmark[openvino]'"
-        ) from error
-    return openvino
 
 
 def _check(request: LoadRequest) -> None:
@@ -246,8 +114,12 @@ def _check(request: LoadRequest) -> None:
         raise UnsupportedError(
             f"openvino: no model of kind {request.model.kind!r}; it runs language models"
         )
-    _check_options(request)
-    core = _openvino().Core()
+    check_options(
+        request,
+        f"openvino {request.precision}",
+        {name: _OPTIONS[name] for name in _OPTIONS_OF[request.precision]},
+    )
+    core = import_openvino().Core()
     if request.device.upper() not in core.available_devices:
         here = ", ".join(name.lower() for name in core.available_devices)
         raise UnsupportedError(f"openvino: no device {request.device!r}; this machine has {here}")
@@ -256,19 +128,6 @@ def _check(request: LoadRequest) -> None:
         raise UnsupportedError(
             f"openvino: device {request.device!r} has no bf16 arithmetic; it has {', '.join(can)}"
         )
-
-
-def _check_options(request: LoadRequest) -> None:
-    for name, value in request.options.items():
-        if name not in _OPTIONS_OF[request.precision]:
-            known = ", ".join(_OPTIONS_OF[request.precision]) or "none"
-            raise UnsupportedError(
-                f"openvino: unknown option {name!r} for {request.precision}; it has {known}"
-            )
-        if type(value) is not _OPTIONS[name]:
-            raise UnsupportedError(
-                f"openvino: option {name!r} is {value!r}, not of type {_OPTIONS[name].__name__}"
-            )
 
 
 def _conversion(request: LoadRequest) -> dict[str, Any]:
@@ -293,23 +152,3 @@ def _quantisation(request: LoadRequest, meta: dict[str, Any]) -> dict[str, Any]:
     low = request.precision in ("int8", "int4")
     dynamic = low and request.options.get("dynamic_quantization", True)
     return {**meta["quantisation"], "activations": "int8" if dynamic else "f32"}
-
-
-def _plain(value: Any) -> int | str | bool:
-    """Return a property as a scalar; element types by their names."""
-    if isinstance(value, bool | int | str):
-        return value
-    return str(value.get_type_name())
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Turn OpenVINO's failed allocations into the error that is recorded as `oom`."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        asked = ("bad_alloc", "allocate", "out of memory")
-        if isinstance(error, MemoryError) or any(words in text.lower() for words in asked):
-            raise OutOfMemoryError(f"openvino: out of memory: {text[:200]}") from error
-        raise

@@ -37,6 +37,7 @@ class TorchAdapter:
 
     name: ClassVar[str] = "torch"
     precisions: ClassVar[tuple[str, ...]] = requests.PRECISIONS
+    distributions: ClassVar[tuple[str, ...]] = ("torch", "transformers", "torchao")
 
     def __init__(self) -> None:
         self._request: LoadRequest | None = None
@@ -45,6 +46,11 @@ class TorchAdapter:
         self._tokenizer: TextTokenizer | None = None
         self._config: dict[str, Any] = {}
         self._compile_s: float | None = None
+
+    @classmethod
+    def import_runtime(cls) -> None:
+        """Import torch and transformers."""
+        from effmark_adapters.pytorch import language_model, weights  # noqa: F401
 
     @classmethod
     def prepare(cls, request: LoadRequest) -> None:

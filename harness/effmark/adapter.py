@@ -18,6 +18,10 @@ through `on_step` as Python integers, so they are on the host when the clock is 
 and `infer` return host arrays; and the harness calls `synchronize` at both ends of every block.
 An adapter on an asynchronous device therefore cannot report work that is still queued.
 
+Two more members of the class are used where an adapter has them: `distributions`, the packages
+whose versions belong to a result's identity, and `import_runtime`, which is called before `load`
+so that the time of imports (`import_s`) and of loading (`load_s`) stay apart.
+
 What a runtime cannot do it refuses by name with `UnsupportedError`; what does not fit it reports
 with `OutOfMemoryError`; what must be installed first with `PrerequisiteError`. Heavy imports
 belong into the methods, so that listing adapters costs nothing.
@@ -38,6 +42,7 @@ __all__ = [
     "Array",
     "Generates",
     "Generation",
+    "ImportsRuntime",
     "Infers",
     "LoadRequest",
     "OnStep",
@@ -123,6 +128,15 @@ class Adapter(Protocol):
 
     def close(self) -> None:
         """Free the model; calling it twice is allowed."""
+
+
+@runtime_checkable
+class ImportsRuntime(Protocol):
+    """A class of adapters that can import its runtime ahead of loading."""
+
+    @classmethod
+    def import_runtime(cls) -> None:
+        """Import all that `load` would import."""
 
 
 @runtime_checkable

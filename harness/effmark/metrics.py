@@ -51,6 +51,36 @@ def _percentiles(base: Metric) -> list[Metric]:
     ]  # fmt: skip
 
 
+_UNITS = {
+    "output_token": ("token", "token", "tokens generated"),
+    "input_token": ("token", "input token", "prompt tokens processed"),
+    "request": ("request", "request", "requests completed"),
+    "image": ("image", "image", "images"),
+    "call": ("call", "call", "calls"),
+    "step": ("step", "step", "steps of a whole batch"),
+}
+"""What energy, carbon and money are divided by: unit, word in headings, words in definitions."""
+
+
+def _per_unit() -> list[Metric]:
+    """Return energy, carbon and money per unit of work."""
+    found = []
+    for name, (unit, word, words) in _UNITS.items():
+        found += [
+            Metric(f"energy_j_per_{name}", f"J/{unit}", "lower", f"J/{word}",
+                   f"energy of the window / {words} in it, gross of idle"),
+            Metric(f"net_energy_j_per_{name}", f"J/{unit}", "lower", f"net J/{word}",
+                   f"as J/{word}, net of the idle baseline"),
+            Metric(f"carbon_g_per_{name}", f"g/{unit}", "lower", f"g CO2e/{word}",
+                   f"energy of the window x carbon intensity of the grid / {words} in it"),
+            Metric(f"electricity_usd_per_{name}", f"USD/{unit}", "lower", f"electricity/{word}",
+                   f"energy of the window x price of a kWh / {words} in it"),
+            Metric(f"device_usd_per_{name}", f"USD/{unit}", "lower", f"device/{word}",
+                   f"time of the blocks x price of an hour of the devices / {words} in them"),
+        ]  # fmt: skip
+    return found
+
+
 METRICS: dict[str, Metric] = {
     **_LATENCIES,
     **_table(*(p for base in _LATENCIES.values() for p in _percentiles(base))),
@@ -58,6 +88,10 @@ METRICS: dict[str, Metric] = {
         # throughput
         Metric("output_token_throughput", "token/s", "higher", "output tok/s",
                "tokens generated / time from request start to last token, all sequences"),
+        Metric("total_token_throughput", "token/s", "higher", "total tok/s",
+               "tokens of prompts and output / time from request start to last token"),
+        Metric("request_throughput", "request/s", "higher", "requests/s",
+               "requests of a batch / time from request start to last token"),
         Metric("decode_token_throughput", "token/s", "higher", "decode tok/s",
                "tokens after the first / time from first to last token, all sequences"),
         Metric("prefill_token_throughput", "token/s", "higher", "prefill tok/s",
@@ -86,6 +120,14 @@ METRICS: dict[str, Metric] = {
                "peak of a memory cgroup of its own, page cache included"),
         Metric("kv_cache_b", "B", "lower", "KV cache",
                "bytes of the KV cache of a whole batch at its longest; computed, not measured"),
+        Metric("kv_cache_held_b", "B", "lower", "KV held",
+               "bytes that the runtime holds for the KV cache at the last step of a request"),
+        Metric("kv_cache_ratio", "ratio", "none", "KV held/computed",
+               "bytes held for the KV cache / bytes computed from the architecture"),
+        Metric("other_memory_b", "B", "lower", "other memory",
+               "peak memory less weights and KV cache: the runtime, activations, copies"),
+        Metric("memory_at_death_b", "B", "lower", "memory at death",
+               "resident set of the process tree when it was killed, or its largest before"),
         Metric("model_size_b", "B", "lower", "model size", "bytes of all weights, tied ones once"),
         Metric("effective_bits", "bit", "lower", "bits/weight",
                "8 x weight bytes / parameters, scales and zero points included, tied ones once"),
@@ -105,6 +147,8 @@ METRICS: dict[str, Metric] = {
                "user and system CPU time of the process / calls"),
         Metric("instructions_per_call", "count", "lower", "instr/call",
                "user-mode instructions of all threads of the process / calls"),
+        Metric("bytecodes_per_call", "count", "lower", "bytecodes/call",
+               "Python instructions that a call executes in its thread; C code is not seen"),
         Metric("flops_per_token", "FLOP/token", "none", "FLOPs/token",
                "2 FLOPs per multiply-add, decode of one token; computed, not measured"),
         Metric("mbu", "ratio", "higher", "MBU",
@@ -112,18 +156,7 @@ METRICS: dict[str, Metric] = {
         Metric("mfu", "ratio", "higher", "MFU",
                "FLOPs of the model per second / FLOP/s measured here"),
         # energy
-        Metric("energy_j_per_output_token", "J/token", "lower", "J/token",
-               "energy of the window / tokens generated in it, gross of idle"),
-        Metric("energy_j_per_input_token", "J/token", "lower", "J/input token",
-               "energy of the window / prompt tokens processed in it, gross of idle"),
-        Metric("energy_j_per_request", "J/request", "lower", "J/request",
-               "energy of the window / requests completed in it, gross of idle"),
-        Metric("energy_j_per_image", "J/image", "lower", "J/image",
-               "energy of the window / images in it, gross of idle"),
-        Metric("energy_j_per_call", "J/call", "lower", "J/call",
-               "energy of the window / calls in it, gross of idle"),
-        Metric("net_energy_j_per_output_token", "J/token", "lower", "net J/token",
-               "as J/token, net of the idle baseline"),
+        *_per_unit(),
         Metric("tokens_per_j", "token/J", "higher", "tokens/J", "1 / (J/token)"),
         Metric("mean_power_w", "W", "lower", "mean power", "energy of the window / its length"),
         Metric("energy_delay_product", "J·s/token", "lower", "EDP",
@@ -166,10 +199,26 @@ METRICS: dict[str, Metric] = {
                "share of questions whose most probable answer among n samples is right"),
         Metric("coverage", "ratio", "higher", "coverage",
                "share of questions with a right answer among n samples: pass@n"),
-        Metric("cost_of_pass_usd", "USD", "lower", "cost-of-pass",
-               "USD spent / problems solved, over the data set"),
-        Metric("cost_of_pass_j", "J", "lower", "J-of-pass",
-               "joules spent / problems solved, over the data set"),
+        *(
+            Metric(f"eff_at_{k}_per_j", "1/J", "higher", f"eff@{k}/J",
+                   f"eff@{k} / joules of writing {k} samples; sums over problems")
+            for k in (1, 10, 100)
+        ),
+        *(
+            row
+            for currency, unit, label, spent in (
+                ("usd", "USD", "USD", "USD"), ("j", "J", "J", "joules"),
+                ("s", "s", "time", "seconds of model calls"),
+                ("flop", "FLOP", "FLOP", "FLOPs"),
+            )
+            for row in (
+                Metric(f"cost_of_pass_{currency}", unit, "lower", f"cost-of-pass {label}",
+                       f"{spent} of an attempt / its score, summed over the data set"),
+                Metric(f"cost_of_pass_mean_{currency}", unit, "lower",
+                       f"mean cost-of-pass {label}",
+                       f"{spent} of an attempt / its score, of each problem; mean over problems"),
+            )
+        ),
         # joined
         Metric("speedup", "ratio", "higher", "speed-up",
                "baseline time per unit of work / time per unit of work"),

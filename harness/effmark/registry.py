@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,12 +87,26 @@ def remedy(name: str) -> str:
     return f"install it with: pip install 'effmark[{extra}]'" if extra else "install that package"
 
 
+@functools.cache
 def adapter_version(name: str) -> str:
-    """Return `distribution version` of the package that brings an adapter."""
+    """Return name and version of the package that brings an adapter, then those of its runtime.
+
+    Part of a cell's identity: after an upgrade of either, a run measures again.
+    """
     point = installed("adapters").get(name)
     if point is None:
         raise SpecError(f"no adapter named {name!r}; {nearest(name, list(installed('adapters')))}")
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    parts = [f"{point.dist.name} {point.dist.version}" if point.dist else point.value]
+    try:
+        wanted = getattr(adapter_class(name), "distributions", ())
+    except PrerequisiteError:
+        wanted = ()  # its cells will say what is missing
+    for distribution in wanted:
+        try:
+            parts.append(f"{distribution} {version(distribution)}")
+        except PackageNotFoundError:
+            continue  # the same
+    return ", ".join(parts)
 
 
 def suite_folders() -> list[Path]:

@@ -119,6 +119,10 @@ def _of_tokens(blocks: Sequence[Block], prompt_tokens: int) -> dict[str, Samples
         **_latency("e2e_latency_s", last),
         **_gaps(blocks),
         "output_token_throughput": _rate("output_token_throughput", tokens, last),
+        "total_token_throughput": _rate("total_token_throughput", _sums(prompts, tokens), last),
+        "request_throughput": _rate(
+            "request_throughput", [float(b.sequences) for b in blocks], last
+        ),
         "prefill_token_throughput": _rate("prefill_token_throughput", prompts, first),
         "cpu_s_per_output_token": _cost(
             "cpu_s_per_output_token", [b.cpu_s for b in blocks], tokens
@@ -128,6 +132,10 @@ def _of_tokens(blocks: Sequence[Block], prompt_tokens: int) -> dict[str, Samples
         ),
     }
     return found
+
+
+def _sums(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    return [x + y for x, y in zip(a, b, strict=True)]
 
 
 def _gaps(blocks: Sequence[Block]) -> dict[str, Samples | Missing]:

@@ -17,22 +17,22 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from effmark.adapter import Adapter, LoadRequest
+from effmark.adapter import Adapter, ImportsRuntime, LoadRequest
 from effmark.channel import Channel
 from effmark.environment import capture_environment
 from effmark.probes.contract import Target
 from effmark.probes.counters import ProcessCounters
 from effmark.probes.energy import EnergyMeter
 from effmark.probes.memory import PeakMemory
+from effmark.probes.tables import rates_used
 from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
 from effmark.registry import adapter_class
 from effmark.runner import CellRun, Identity, classify, first_inference
 from effmark.schema import content_hash
-from effmark.spec import Cell
+from effmark.spec import Cell, Rates
 from effmark.workloads import Context
 from effmark.workloads.overhead import measure_overhead
 
@@ -144,8 +144,8 @@ def _load(message: dict[str, Any]) -> _Loaded:
     memory.start()
     start = time.monotonic()
     adapter_type = adapter_class(message["adapter"])
-    for module in getattr(adapter_type, "modules", ()):
-        import_module(module)
+    if isinstance(adapter_type, ImportsRuntime):
+        adapter_type.import_runtime()
     imported = time.monotonic()
     adapter = adapter_type()
     adapter.load(request)
@@ -165,6 +165,8 @@ def _load(message: dict[str, Any]) -> _Loaded:
     if facts.kv_bytes_per_token is not None:
         kv = _scalar("kv_bytes_per_token", "B", facts.kv_bytes_per_token, "analytic")
         measurements = (*measurements, kv)
+    if isinstance(compile_s := facts.runtime.get("compile_s"), float):
+        measurements = (*measurements, _scalar("compile_s", "s", compile_s, "clock"))
     environment = capture_environment(message["variables"]).model_copy(
         update={"state": message["state"], "unknown": message["unknown"]}
     )
@@ -218,6 +220,9 @@ def _begin(
         environment=loaded.environment,
         measurements=loaded.measurements,
         command=message["command"],
+        rates=rates_used(
+            Rates.model_validate(message["rates"]), loaded.environment, loaded.request.device
+        ),
     )
     return CellRun(context, identity, PeakMemory(ignored_pids=loaded.energy.pids))
 

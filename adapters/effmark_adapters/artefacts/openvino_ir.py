@@ -28,6 +28,7 @@ import openvino as ov
 from openvino import opset13 as op
 
 from effmark.errors import UnsupportedError
+from effmark_adapters.artefacts.telemetry import without_telemetry
 
 __all__ = ["write_ir"]
 
@@ -143,7 +144,7 @@ def _size_state_by_input(model: Any) -> None:
 
 def _compressed(model: Any, precision: str, group_size: int, symmetric: bool) -> Any:
     """Return the model with weights of few bits; head and embedding stay at 8."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # then NNCF has a stub
+    without_telemetry()
     with _stdout_on_stderr():
         import nncf
 

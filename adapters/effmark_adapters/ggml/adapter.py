@@ -47,7 +47,7 @@ class GgufAdapter:
 
     name: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = (*PRECISIONS, AS_IS)
-    distribution: ClassVar[str]
+    distributions: ClassVar[tuple[str, ...]]
     package: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
     """Where in the package the library is, as glob patterns."""
@@ -82,7 +82,7 @@ class GgufAdapter:
         spec = importlib.util.find_spec(cls.package)
         folders = [Path(p) for p in (spec and spec.submodule_search_locations) or ()]
         found = [path for f in folders for glob in cls.libraries for path in sorted(f.glob(glob))]
-        owner = f"{cls.distribution} {importlib.metadata.version(cls.distribution)}"
+        owner = f"{cls.distributions[0]} {importlib.metadata.version(cls.distributions[0])}"
         if not found:
             raise PrerequisiteError(f"{owner} has no library {cls.libraries[0]!r}; {remedy}")
         return open_library(found[0], owner)

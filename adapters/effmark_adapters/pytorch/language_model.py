@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch._inductor.config
 from transformers.cache_utils import StaticCache
 
 from effmark.adapter import Array, Generation, OnStep
@@ -46,9 +45,11 @@ class LanguageModel:
 
     def compile_steps(self, batches: set[int]) -> float:
         """Compile the decode step for batch sizes; return the seconds that it took."""
+        import torch._inductor.config as compiler  # eager decoding does not pay for it
+
         started_s = time.perf_counter()
         # Workers of the compiler would stay, and count as memory of this process tree.
-        torch._inductor.config.compile_threads = 1
+        compiler.compile_threads = 1
         # A step has one shape per batch size; the cache has room for the longest request.
         self._step = torch.compile(self.model, dynamic=False)
         for batch in sorted(batches):

@@ -174,8 +174,11 @@ def test_loading_before_preparing_says_so(family: Any, tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"precision": "int2"}, "no precision 'int2'; it has fp32, bf16, int8, int4"),
-        ({"options": {"speed": 11}}, "unknown option 'speed' for int4"),
-        ({"precision": "fp32", "options": {"group_size": 32}}, "'group_size' for fp32"),
+        ({"options": {"speed": 11}}, "openvino int4: unknown option 'speed'"),
+        (
+            {"precision": "fp32", "options": {"group_size": 32}},
+            "openvino fp32: unknown option 'group_size'",
+        ),
         ({"options": {"group_size": "32"}}, "'group_size' is '32', not of type int"),
         ({"device": "tpu"}, "no device 'tpu'; this machine has .*cpu"),
     ],

@@ -1,0 +1,107 @@
+"""What adapters of graph runtimes share: text in and out, the decode loop, scoring, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from effmark.adapter import Array, Generation, LoadRequest, OnStep
+from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
+from effmark_adapters.artefacts.tokenizer import TextTokenizer
+
+__all__ = ["GraphAdapter", "check_options", "memory_errors"]
+
+_OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate", "out of memory")
+
+
+class GraphAdapter:
+    """One loaded graph; a subclass prepares and loads it and says what it is."""
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._request: LoadRequest | None = None
+        self._graph: Any = None
+        """What runs: a `KvModel` where it is a language model."""
+        self._tokenizer: TextTokenizer | None = None
+        self._entry = Path()
+
+    def synchronize(self) -> None:
+        """Return at once: every run ends with its results on the host."""
+
+    def close(self) -> None:
+        """Free the graph."""
+        self._graph = self._request = self._tokenizer = None
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+        return self._text().encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        return self._text().decode(ids)
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """Return the prompt of messages."""
+        return self._text().chat(messages)
+
+    def generate(self, generation: Generation, on_step: OnStep) -> None:
+        """Continue the prompts together, the shorter ones padded on the left."""
+        from effmark_adapters.graphs.kv_loop import continue_prompts
+
+        self._text()
+        request, graph = self._loaded()
+        with memory_errors(self.name):
+            continue_prompts(graph, generation, on_step, request.context_tokens, request.batch)
+
+    def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
+        """Return the log-probabilities of continuations; a shared context is computed once."""
+        from effmark_adapters.graphs.kv_loop import score_pairs
+
+        self._text()
+        request, graph = self._loaded()
+        with memory_errors(self.name):
+            return list(score_pairs(graph, pairs, request.context_tokens))
+
+    def _loaded(self) -> tuple[LoadRequest, Any]:
+        if self._request is None or self._graph is None:
+            raise AdapterError(f"{self.name}: no model is loaded; call load first")
+        return self._request, self._graph
+
+    def _text(self) -> TextTokenizer:
+        request, _ = self._loaded()
+        if self._tokenizer is None:
+            raise UnsupportedError(f"{self.name}: model {request.model.name!r} reads no text")
+        return self._tokenizer
+
+
+@contextmanager
+def memory_errors(name: str) -> Iterator[None]:
+    """Turn a runtime's failed allocations into the error that is recorded as `oom`."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or any(w in text.lower() for w in _OUT_OF_MEMORY):
+            raise OutOfMemoryError(f"{name}: out of memory: {text[:200]}") from error
+        raise
+
+
+def check_options(request: LoadRequest, subject: str, known: dict[str, type]) -> None:
+    """Refuse options that are unknown or of another type.
+
+    Args:
+        request: what was asked for.
+        subject: who refuses, `openvino` say.
+        known: the type of each option that there is here.
+    """
+    for name, value in request.options.items():
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise UnsupportedError(f"{subject}: unknown option {name!r}; it has {names}")
+        if type(value) is not known[name]:
+            raise UnsupportedError(
+                f"{subject}: option {name!r} is {value!r}, not of type {known[name].__name__}"
+            )
