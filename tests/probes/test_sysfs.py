@@ -181,7 +181,7 @@ def test_the_state_of_a_machine_is_read_and_the_rest_is_unknown_by_path(tmp_path
     sysfs.write(proc / "self/cgroup", "3:cpu,cpuacct:/box")
     group = tmp_path / "sys/fs/cgroup/cpu/box"
     sysfs.write(group / "cpu.stat", "nr_periods 9\nnr_throttled 4\nthrottled_time 1")
-    watch = MachineWatch(proc, tmp_path / "sys")
+    watch = MachineWatch(proc, tmp_path / "sys", shortest_s=0.0)
     watch.start()
     sysfs.write(group / "cpu.stat", "nr_periods 99\nnr_throttled 6\nthrottled_time 1")
     sysfs.write(proc / "stat", "cpu  100 0 50 1000 0 0 0 30 0 0")
@@ -194,6 +194,15 @@ def test_the_state_of_a_machine_is_read_and_the_rest_is_unknown_by_path(tmp_path
     assert float(seen.state["steal_ratio"]) > 0.01
     assert seen.state["clock_change_between_ratio"] == 0.5
     assert str(proc / "vmstat") in seen.unknown["swap_in_b"]
+
+
+def test_a_window_shorter_than_the_ticks_allow_judges_no_neighbour(tmp_path: Path) -> None:
+    sysfs.write(tmp_path / "proc/stat", "cpu  100 0 50 1000 0 0 0 10 0 0")
+    watch = MachineWatch(tmp_path / "proc", tmp_path / "sys", shortest_s=3600.0)
+    watch.start()
+    seen = watch.stop()
+    assert not {"steal_ratio", "foreign_cpu_ratio"} & seen.state.keys()
+    assert "ticks" in seen.unknown["steal_ratio"]
 
 
 def test_a_cgroup_of_version_2_is_found(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from effmark.probes.contract import Seen, sysfs_root
 __all__ = ["HostState", "MachineWatch"]
 
 Value = str | int | float | bool
+SHORTEST_S = 1.0
+"""CPU time of the machine is counted in ticks of 10 ms: 1 % of the shortest window judged."""
 
 
 @dataclass
@@ -40,10 +42,12 @@ class MachineWatch:
         proc_root: Path = Path("/proc"),
         root: Path | None = None,
         own_pids: frozenset[int] = frozenset(),
+        shortest_s: float = SHORTEST_S,
     ) -> None:
         self._proc, self._sys = proc_root, root or sysfs_root()
         self._own = own_pids
         """Processes that belong to the instrument: neither the workload nor foreign."""
+        self._shortest_s = shortest_s
         self._before: HostState | None = None
 
     def start(self) -> None:
@@ -65,10 +69,12 @@ class MachineWatch:
         if "pressure" in before.settings:
             state["psi_cpu_before_ratio"] = before.settings["pressure"]
             state.pop("pressure", None)
-        if "steal_s" in moved:
+        if window < self._shortest_s:
+            for key in ("steal_ratio", "foreign_cpu_ratio"):
+                unknown[key] = f"the window of {window:.2f} s is short for the kernel's ticks"
+        elif "busy_s" in moved:
             cpus = psutil.cpu_count() or 1
             state["steal_ratio"] = max(0.0, moved["steal_s"]) / window / cpus
-        if "busy_s" in moved:
             state["foreign_cpu_ratio"] = max(0.0, moved["busy_s"] - moved["own_s"]) / window
         for key in ("quota_throttled_count", "swap_in_b", "throttle_count"):
             if key in moved:

@@ -179,7 +179,7 @@ class Measuring:
         readings, missing = energy.stop(self._origin)
         workload = self._context.cell.workload
         findings.energy = [with_units(r, [*findings.blocks, *more], workload) for r in readings]
-        findings.energy_missing = missing
+        findings.energy_missing, findings.traces = missing, energy.traces
         return findings
 
     def _prolong(self, until_s: float) -> list[Block]:
@@ -206,7 +206,7 @@ class Measuring:
         """Decide whether the steady state has begun; the very first block is never steady."""
         verdict = self._warm_up.verdict()
         if verdict is not None:
-            self._start, self._steady = verdict.start, verdict.steady
+            self._start, self._steady = max(1, verdict.start), verdict.steady
         elif self._warm_up_s is not None and self._blocks[-1].end_s >= self._warm_up_s:
             self._start, self._steady = 1, "unknown"
         if self.warm:
