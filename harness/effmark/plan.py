@@ -10,21 +10,29 @@ import psutil
 
 from effmark.environment import default_threads
 from effmark.errors import PrerequisiteError, SpecError
+from effmark.estimates import process_estimate, resident_b
 from effmark.models import resolve_model
 from effmark.record import Record, SuiteRef
 from effmark.registry import adapter_class, adapter_version, nearest
 from effmark.schema import content_hash
-from effmark.spec import Budget, Cell, CellGroup, Code, Decode, ModelRef, Prefill, Suite, Text
+from effmark.spec import (
+    Budget,
+    Cell,
+    CellGroup,
+    Code,
+    Decode,
+    ModelRef,
+    Prefill,
+    Suite,
+    Tasks,
+    Text,
+)
 from effmark.suites import pinned
 
 __all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
-_LOAD_GUESS_S = 8.0
-"""Start, imports and load of a worker before there is any record of it."""
-_QUALITY_GUESS_S = 10.0
 _CODE_PROMPT_TOKENS = 1024
 """Room for a programming problem and its chat template; longer ones are refused by name."""
-_UNBUDGETED_GUESS_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -242,8 +250,8 @@ def _process(
         )
         for workload in suite.workloads_of(model.name)
     )
-    estimate_s, basis = _estimate(suite, cells, records)
-    memory_b = _memory(model, precision)
+    memory_b = resident_b(model, precision)
+    estimate_s, basis = process_estimate(suite, cells, records, memory_b)
     return ProcessPlan(
         cells=cells,
         is_reference=_is_baseline(suite, group, precision),
@@ -263,34 +271,7 @@ def _tokens(cell: Cell) -> int:
         return workload.prompt_tokens + 1
     if isinstance(workload, Code):
         return _CODE_PROMPT_TOKENS + (workload.new_tokens or 0)
-    return workload.context_tokens if isinstance(workload, Text) else 512
-
-
-def _estimate(
-    suite: Suite, cells: tuple[Cell, ...], records: Sequence[Record]
-) -> tuple[float, str]:
-    """Return seconds for a process: from earlier records of the same cells, else a guess."""
-    keys = {cell.key for cell in cells}
-    known = [record.elapsed_s for record in records if record.cell.key in keys]
-    if known and all(value is not None for value in known) and len(known) >= len(keys):
-        seconds = [value for value in known if value is not None]
-        return sum(seconds) / len(seconds) * len(cells) + _LOAD_GUESS_S, "own records"
-    timed = sum(cell.workload.kind in ("decode", "prefill", "infer") for cell in cells)
-    budget = suite.budget.process_s if suite.budget.process_s else _UNBUDGETED_GUESS_S * timed
-    return (budget if timed else 0) + (
-        len(cells) - timed
-    ) * _QUALITY_GUESS_S + _LOAD_GUESS_S, "guess"
-
-
-def _memory(model: ModelRef, precision: str) -> int | None:
-    """Return the resident bytes that loading needs at least, from the size of the source file."""
-    if model.path is None:
-        return None
-    files = [model.path] if model.path.is_file() else list(model.path.glob("*.safetensors"))
-    size = sum(file.stat().st_size for file in files)
-    bits = {"gguf": 5.7, "hf": 16.0}.get(model.kind, 16.0)
-    wanted = {"fp32": 32.0, "f32": 32.0, "bf16": 16.0, "f16": 16.0}.get(precision, 8.0)
-    return int(size / bits * wanted)
+    return workload.context_tokens if isinstance(workload, Text | Tasks) else 512
 
 
 def _too_large(memory_b: int | None, suite: Suite, model: ModelRef) -> str:

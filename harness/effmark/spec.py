@@ -24,6 +24,7 @@ __all__ = [
     "Decode",
     "Infer",
     "Labels",
+    "Ledger",
     "Limits",
     "ModelRef",
     "OptionValue",
@@ -31,6 +32,7 @@ __all__ = [
     "Precision",
     "Prefill",
     "Quality",
+    "Rates",
     "Scaling",
     "Suite",
     "SuiteWorkload",
@@ -53,7 +55,7 @@ class ModelRef(Frozen):
     task: Literal["lm", "classifier", "synthetic"]
     kind: Literal["gguf", "hf", "digits", "synthetic", "solutions"]
     """`gguf`: one file; `hf`: a Hugging Face folder; `digits`: trained here in seconds;
-    `solutions`: known only by the file of what it generated."""
+    `solutions`: known only by the file of what it generated, or of what it spent."""
     path: Path | None = None
     sha256: str
     """Hash of the source: of the file, or of the sorted hashes of the folder's files."""
@@ -128,6 +130,12 @@ class Tasks(Frozen):
     limit: Count | None = None
     """At most this many items per task; None for all."""
     fewshot: int = Field(default=0, ge=0)
+    context_tokens: Count = 2048
+    """Room for an item; longer ones lose their beginning, as with lm-eval's own models."""
+    batch: Count = 1
+    """At least so many prompts are continued together."""
+    chat: bool = False
+    """Whether items are put into the chat template of the model."""
     sha256: str = ""
     """Hash of the files of a local task; set when planning."""
 
@@ -135,9 +143,8 @@ class Tasks(Frozen):
     def label(self) -> str:
         """Return the name that people read."""
         limit = f" l{self.limit}" if self.limit else ""
-        return f"tasks {Path(self.name).stem}{limit}" + (
-            f" f{self.fewshot}" if self.fewshot else ""
-        )
+        fewshot = f" f{self.fewshot}" if self.fewshot else ""
+        return f"tasks {Path(self.name).stem}{limit}{fewshot}{' chat' if self.chat else ''}"
 
 
 class Labels(Frozen):
@@ -211,12 +218,31 @@ class Scaling(Frozen):
         return f"scaling sums to {self.largest} q{self.questions} n{self.n}"
 
 
+class Ledger(Frozen):
+    """Calls of a model that were made elsewhere: what a right answer cost; never in a suite."""
+
+    kind: Literal["ledger"] = "ledger"
+    problems: Count
+    problems_sha256: str
+    """Hash of the sorted names of the problems; costs of other problems do not compare."""
+    n: Count
+    """Attempts at the problem that has fewest."""
+    prices: str
+    """Where USD come from: a table and its version, an hour of the machine, the ledger itself."""
+
+    @property
+    def label(self) -> str:
+        """Return the name that people read."""
+        which = f"{self.problems} problems {self.problems_sha256[:6]}"
+        return f"cost {which} n{self.n}, prices {self.prices}"
+
+
 SuiteWorkload = Annotated[
     Decode | Prefill | Infer | Text | Tasks | Labels | Code | Scaling, Field(discriminator="kind")
 ]
 """What a suite can ask for."""
 Workload = Annotated[
-    Decode | Prefill | Infer | Text | Tasks | Labels | Call | Code | Scaling,
+    Decode | Prefill | Infer | Text | Tasks | Labels | Call | Code | Scaling | Ledger,
     Field(discriminator="kind"),
 ]
 _KINDS: dict[str, type[Frozen]] = {
@@ -294,6 +320,28 @@ class Quality(Frozen):
     labels: tuple[Labels, ...] = ()
 
 
+class Rates(Frozen):
+    """What energy and time cost where a suite runs.
+
+    What is not given is looked up in the tables that ship with effmark, by country and device;
+    what they do not know either is missing. Rates change no measurement and no cell.
+    """
+
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
+    """Where the machine stands, ISO 3166-1 alpha-3; default `$EFFMARK_COUNTRY`."""
+    year: int | None = Field(default=None, ge=1990, le=2100)
+    """The newest figures not after this year; default the newest."""
+    g_per_kwh: float | None = Field(default=None, gt=0)
+    """Grams of CO2 equivalent per kWh."""
+    usd_per_kwh: float | None = Field(default=None, gt=0)
+    usd_per_device_hour: float | None = Field(default=None, gt=0)
+    """Of each accelerator of a cell; of the whole machine where the cell runs on the CPU."""
+    source: str = Field(default="given by the suite", min_length=1)
+    """Where figures given here come from."""
+    date: str = ""
+    """Of figures given here."""
+
+
 class Suite(Frozen):
     """Which models, adapters, precisions and workloads, and why."""
 
@@ -315,6 +363,8 @@ class Suite(Frozen):
     """Threads per worker; None: one per physical core that this process may use."""
     allow: tuple[Outcome, ...] = ("ok", "unsupported", "failed_setup", "skipped")
     """Outcomes with which the run still ends with exit code 0."""
+    rates: Rates = Rates()
+    """Carbon and prices; not part of what is asked for, so not of the hash."""
     profile: str = "default"
 
     @field_validator("workloads", mode="before")
@@ -357,7 +407,7 @@ class Suite(Frozen):
     @property
     def sha256(self) -> str:
         """Return the hash of everything that was asked for."""
-        return content_hash(self.model_dump(mode="json"))
+        return content_hash(self.model_dump(mode="json", exclude={"rates"}))
 
     def workloads_of(self, model: str) -> Iterator[Workload]:
         """Yield what a model of this suite runs: quality last, so that cost comes first."""

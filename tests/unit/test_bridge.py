@@ -12,12 +12,14 @@ from effmark.adapter import LoadRequest
 from effmark.errors import SpecError, UnsupportedError
 from effmark.models import resolve_model
 from effmark.registry import adapter_class
+from effmark.spec import Tasks
 from effmark.suites import data_file
 
 pytest.importorskip("lm_eval")
 pytest.importorskip("torch")
 
 TOLERANCE = 1e-3
+MINI = Tasks(name="effmark_mini", limit=4)
 SEQUENCES = 3
 CHOICES = [
     ("The capital city of France is", " Paris"),
@@ -107,9 +109,9 @@ def test_a_task_group_scores_as_in_the_hf_model(
     import effmark.quality.bridge as bridge_module
     from effmark.quality.evaluation import evaluate_tasks
 
-    ours = evaluate_tasks(adapter, adapter.facts(), "effmark_mini", 4, 0, tmp_path)
+    ours = evaluate_tasks(adapter, adapter.facts(), MINI, tmp_path)
     monkeypatch.setattr(bridge_module, "AdapterLM", lambda *_, **__: hf)
-    theirs = evaluate_tasks(adapter, adapter.facts(), "effmark_mini", 4, 0, tmp_path)
+    theirs = evaluate_tasks(adapter, adapter.facts(), MINI, tmp_path)
     assert ours.right == theirs.right
     assert ours.results["effmark_mini"] == theirs.results["effmark_mini"]
 

@@ -32,6 +32,21 @@ __all__ = ["command"]
 @click.option("--device", default="cpu", show_default=True, help="Device of the adapter.")
 @click.option("--limit", type=click.IntRange(1), help="Items per task.")
 @click.option("--fewshot", type=click.IntRange(0), default=0, help="Examples before each item.")
+@click.option("--chat", is_flag=True, help="Put items into the model's chat template.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Prompts that are continued together.",
+)
+@click.option(
+    "--context-tokens",
+    type=click.IntRange(1),
+    default=2048,
+    show_default=True,
+    help="Room for an item; longer ones lose their beginning.",
+)
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print lm-eval's tables as JSON.")
 def command(
@@ -42,6 +57,9 @@ def command(
     device: str,
     limit: int | None,
     fewshot: int,
+    chat: bool,
+    batch: int,
+    context_tokens: int,
     results: str | None,
     as_json: bool,
 ) -> None:
@@ -55,7 +73,15 @@ def command(
             "cells": [{"adapter": adapter, "precision": precision, "device": device}],
             "quality": {
                 "tasks": [
-                    {"name": name, "limit": limit, "fewshot": fewshot} for name in tasks.split(",")
+                    {
+                        "name": name,
+                        "limit": limit,
+                        "fewshot": fewshot,
+                        "chat": chat,
+                        "batch": batch,
+                        "context_tokens": context_tokens,
+                    }
+                    for name in tasks.split(",")
                 ]
             },
         }

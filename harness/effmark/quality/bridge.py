@@ -39,7 +39,12 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
     backend = "causal"
 
     def __init__(
-        self, adapter: Adapter, facts: ModelFacts, batch: int = 32, sequences: int = 1
+        self,
+        adapter: Adapter,
+        facts: ModelFacts,
+        batch: int = 32,
+        sequences: int = 1,
+        context_tokens: int = _DEFAULT_CONTEXT,
     ) -> None:
         """Wrap a loaded adapter.
 
@@ -48,12 +53,13 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
             facts: The facts of its model.
             batch: About how many texts an adapter is given at a time; it forms its own batches.
             sequences: How many prompts are continued together; the adapter was loaded for them.
+            context_tokens: The longest text that the adapter was loaded for.
         """
         super().__init__()
         self._adapter = adapter
         self._config = facts.config
         self._batch, self._sequences = batch, sequences
-        self._length = facts.context_tokens or _DEFAULT_CONTEXT
+        self._length = min(facts.context_tokens or context_tokens, context_tokens)
         self._name = str(facts.config.get("model_type", "model"))
 
     @property

@@ -19,6 +19,7 @@ from effmark.adapter import Adapter
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.record import ModelFacts
 from effmark.registry import nearest
+from effmark.spec import Tasks
 from effmark.suites import data_file
 
 __all__ = ["Evaluation", "evaluate_tasks"]
@@ -42,9 +43,7 @@ class Evaluation:
 def evaluate_tasks(
     adapter: Adapter,
     facts: ModelFacts,
-    name: str,
-    limit: int | None,
-    fewshot: int,
+    task: Tasks,
     cache: Path,
     sequences: int = 1,
 ) -> Evaluation:
@@ -53,9 +52,7 @@ def evaluate_tasks(
     Args:
         adapter: Must score or generate, as the task asks.
         facts: The facts of its model.
-        name: A task or group of lm-eval, one that an installed suite brings, or a YAML file.
-        limit: At most so many items per task.
-        fewshot: Examples before each item, where the task does not fix them.
+        task: What to run and how.
         cache: Root under which lm-eval's data sets keep their files.
         sequences: Most prompts that the adapter continues together.
 
@@ -72,22 +69,30 @@ def evaluate_tasks(
         from effmark.quality.bridge import AdapterLM
     except ImportError as error:
         raise PrerequisiteError(
-            f"task {name!r} needs {error.name!r}; install it with: pip install 'effmark[quality]'"
+            f"task {task.name!r} needs {error.name!r}; "
+            "install it with: pip install 'effmark[quality]'"
         ) from error
-    with _task_folder(name) as (folder, task):
+    with _task_folder(task.name) as (folder, name):
         manager = TaskManager(
             include_path=str(folder) if folder else None, include_defaults=folder is None
         )
-        if task not in manager.all_tasks:
+        if name not in manager.all_tasks:
             raise SpecError(
-                f"no lm-eval task {name!r}; {nearest(task, list(manager.all_tasks))[:300]}"
+                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))[:300]}"
             )
-        loaded = manager.load([task])
+        loaded = manager.load([name])
         for one in loaded["tasks"].values():
-            if one.config.num_fewshot is None or fewshot:
-                one.set_config(key="num_fewshot", value=fewshot)
-        model = AdapterLM(adapter, facts, sequences=sequences)
-        found = evaluate(model, loaded, limit=limit, bootstrap_iters=0, log_samples=True)
+            if one.config.num_fewshot is None or task.fewshot:
+                one.set_config(key="num_fewshot", value=task.fewshot)
+        model = AdapterLM(adapter, facts, sequences=sequences, context_tokens=task.context_tokens)
+        found = evaluate(
+            model,
+            loaded,
+            limit=task.limit,
+            bootstrap_iters=0,
+            log_samples=True,
+            apply_chat_template=task.chat,
+        )
     return _evaluation(found)
 
 

@@ -20,9 +20,7 @@ def tasks(context: Context) -> Findings:
     found = evaluate_tasks(
         context.adapter,
         context.facts,
-        workload.name,
-        workload.limit,
-        workload.fewshot,
+        workload,
         context.cache,
         context.sequences,
     )
