@@ -12,7 +12,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["WORTHWHILE", "ascending", "co_moment", "numpy_for"]
+__all__ = ["WORTHWHILE", "ascending", "co_moment", "numpy_after", "numpy_for"]
 
 WORTHWHILE = 50_000
 
@@ -29,6 +29,21 @@ def numpy_for(numbers_count: int) -> Any | None:
     import numpy
 
     return numpy
+
+
+class _Wanted:
+    """Counts the numbers that were to be drawn in this process."""
+
+    count = 0
+
+
+def numpy_after(numbers_count: int) -> Any | None:
+    """Return numpy once what was asked for in this process adds up to where its import pays.
+
+    For work that gives the same bits without numpy, so that nobody can tell when it was loaded.
+    """
+    _Wanted.count += numbers_count
+    return numpy_for(max(_Wanted.count, WORTHWHILE if "numpy" in sys.modules else 0))
 
 
 def ascending(samples: Sequence[float]) -> Sequence[float]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from random import Random
 
 from effmark.stats.arrays import ascending, co_moment
@@ -19,6 +19,7 @@ from effmark.stats.bootstrap import seed_of
 from effmark.stats.dependence import serial_inflation
 from effmark.stats.distributions import t_cdf, t_quantile
 from effmark.stats.estimate import Estimate, check_confidence, check_samples
+from effmark.stats.quantile_draws import ratio_draws
 from effmark.stats.quantiles import needed_samples, quantile
 
 __all__ = [
@@ -253,13 +254,9 @@ class QuantileRatio:
         bottom, top = ascending(a), ascending(b)
         self.value = quantile(top, q) / quantile(bottom, q)
         self.reachable_p = 2 / RESAMPLES
-        random = Random(seed_of(bottom, top))
         sizes = worth or (float(len(a)), float(len(b)))
-        below, above = (
-            _quantile_draws(side, q, size, random)
-            for side, size in zip((bottom, top), sizes, strict=True)
-        )
-        self.draws = sorted(above() / below() for _ in range(RESAMPLES))
+        random = Random(seed_of(bottom, top))
+        self.draws = ratio_draws(top, bottom, q, sizes, random, RESAMPLES)
 
     def p_above(self, ratio: float) -> float:
         """Return the one-sided p of the claim that the true ratio is above `ratio`."""
@@ -273,19 +270,3 @@ class QuantileRatio:
         """Return the percentile interval."""
         tail = (1 - confidence) / 2
         return quantile(self.draws, tail), quantile(self.draws, 1 - tail)
-
-
-def _quantile_draws(
-    ordered: Sequence[float], q: float, worth: float, random: Random
-) -> Callable[[], float]:
-    """Return a function that draws a quantile of a resample of samples in rising order.
-
-    The q-quantile of n uniform numbers is Beta(q (n + 1), (1 - q) (n + 1)); its sample is the one
-    at that fraction.
-    """
-    below, above = q * (worth + 1), (1 - q) * (worth + 1)
-
-    def draw() -> float:
-        return quantile(ordered, random.betavariate(below, above))
-
-    return draw

@@ -1,0 +1,130 @@
+"""Journals to records, in the order of the journals' names and of their lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from effmark.errors import StoreError
+from effmark.record import SCHEMA_VERSION, Record
+from effmark.store.damage import Damage, Unreadable
+from effmark.store.lines import decode, unseal
+from effmark.store.migrations import upgrade
+
+__all__ = ["Place", "journals_of", "latest", "parse", "read_lines", "read_records"]
+
+_PRESENT = b'{"schema_version":%d,' % SCHEMA_VERSION
+_TORN = Unreadable("torn", "torn or damaged line")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stands."""
+
+    journal: Path
+    line: int
+    """Number in its journal, from 1."""
+    offset: int
+    """Of its first byte."""
+    length: int
+
+
+def journals_of(results: Path) -> list[Path]:
+    """Return the journals below a folder in the order of their names, hidden folders left out.
+
+    A name begins with the start of its writer, so the order is that of time.
+
+    Raises:
+        StoreError: there is no such folder or file.
+    """
+    if not results.exists():
+        raise StoreError(f"results {str(results)!r}: no such folder; run `effmark run` first")
+    if results.is_file():
+        return [results]
+    found = [
+        path
+        for path in results.rglob("*.jsonl")
+        if not any(part.startswith(".") for part in path.relative_to(results).parts)
+    ]
+    return sorted(found, key=lambda path: (path.name, str(path)))
+
+
+def read_records(results: Path, damage: Damage | None = None) -> Iterator[Record]:
+    """Yield all records below a folder (or in one file), in file and line order.
+
+    Raises:
+        StoreError: there is no such folder or file.
+    """
+    found = damage if damage is not None else Damage()
+    for path in journals_of(results):
+        yield from _of_journal(path, found)
+
+
+def _of_journal(path: Path, damage: Damage) -> Iterator[Record]:
+    """Yield the records of one file; a file without a single one is noted as a whole."""
+    bad: list[tuple[int, Unreadable]] = []
+    any_good = False
+    try:
+        for place, raw in read_lines(path):
+            found = parse(raw)
+            if isinstance(found, Unreadable):
+                bad.append((place.line, found))
+            else:
+                any_good = True
+                yield found
+    except OSError as error:
+        bad.append((0, Unreadable("unreadable", f"cannot be read: {error.strerror}")))
+    for line, why in bad if any_good else in_short(bad):
+        damage.note(path, line, why)
+
+
+def in_short(bad: list[tuple[int, Unreadable]]) -> list[tuple[int, Unreadable]]:
+    """Return one note for a file that is no journal, else all notes."""
+    if len(bad) > 1 and all(why.kind == "torn" for _, why in bad):
+        return [(0, Unreadable("foreign", f"none of its {len(bad)} lines is a record"))]
+    return bad
+
+
+def read_lines(path: Path, start: int = 0, first: int = 1) -> Iterator[tuple[Place, bytes]]:
+    """Yield the lines of a journal from an offset on, blank ones left out, the last even if torn.
+
+    Args:
+        path: the journal.
+        start: offset of the first line to read.
+        first: number of that line.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    offset = start
+    with path.open("rb") as handle:
+        handle.seek(start)
+        for number, raw in enumerate(handle, start=first):
+            if not raw.isspace():
+                yield Place(path, number, offset, len(raw)), raw
+            offset += len(raw)
+
+
+def parse(raw: bytes) -> Record | Unreadable:
+    """Return the record of a line, upgraded where it is older, or why it cannot be read."""
+    try:
+        if raw[: len(_PRESENT)] == _PRESENT:
+            text = unseal(raw)
+            return _TORN if text is None else Record.model_validate_json(text)
+        body = decode(raw)
+        upgraded = _TORN if body is None else upgrade(body)
+        if isinstance(upgraded, Unreadable):
+            return upgraded
+        return Record.model_validate(upgraded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Unreadable("invalid", f"{where}: {first['msg']}")
+
+
+def latest(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the last record of each cell key; a later attempt replaces an earlier one."""
+    return {record.cell.key: record for record in records}
