@@ -29,11 +29,14 @@ __all__ = [
     "Missing",
     "ModelFacts",
     "Outcome",
+    "Rate",
+    "RatesUsed",
     "Reason",
     "Record",
     "Settings",
     "StopVerdict",
     "SuiteRef",
+    "Trace",
     "Validity",
 ]
 
@@ -118,6 +121,47 @@ class EnergyReading(Frozen):
     units: dict[str, float] = {}
     """Work done inside the window by interpolation: output_tokens, input_tokens, images …"""
     reasons: tuple[str, ...] = ()
+
+
+class Rate(Frozen):
+    """What one unit of energy or time costs, with its origin."""
+
+    value: float = Field(gt=0)
+    unit: str
+    """`g/kWh`, `USD/kWh`, `USD/h`."""
+    source: str
+    date: str
+
+
+class RatesUsed(Frozen):
+    """What carbon and money are computed with; a rate that is unknown is None, with the reason."""
+
+    carbon: Rate | None = None
+    """Grams of CO2 equivalent per kWh."""
+    electricity: Rate | None = None
+    """USD per kWh."""
+    device: Rate | None = None
+    """USD per hour of all devices of the cell together."""
+    unknown: dict[str, str] = {}
+    """By the name of the field: what was looked for, and what would make it known."""
+
+
+class Trace(Frozen):
+    """A quantity over time while the load ran, in slots of equal length: for drawing only."""
+
+    quantity: Literal["memory_b", "device_memory_b", "power_w", "clock_hz", "temperature_c"]
+    source: str
+    """What was read: `proc`, `cpufreq`, a probe with its scope or device …"""
+    start_s: float
+    """Start of the first slot on the record's clock (the clock of the blocks)."""
+    slot_s: float = Field(gt=0)
+    """Length of a slot."""
+    period_s: float = Field(gt=0)
+    """Spacing of the reads; what is shorter may be missing."""
+    keeps: Literal["max", "mean"]
+    """What a slot holds of the reads that fell into it."""
+    values: tuple[float | None, ...] = Field(max_length=200)
+    """One per slot; None where nothing was read."""
 
 
 class Block(Frozen):
@@ -259,6 +303,10 @@ class Record(Frozen):
     measurements: tuple[Measurement, ...] = ()
     energy: tuple[EnergyReading, ...] = ()
     energy_missing: tuple[Missing, ...] = ()
+    rates: RatesUsed | None = None
+    """Carbon intensity and prices at the place of the run; None where nobody asked for them."""
+    traces: tuple[Trace, ...] = ()
+    """Memory, power and clocks of the steady blocks over time."""
     warmup_blocks: tuple[Block, ...] = ()
     blocks: tuple[Block, ...] = ()
     stop: StopVerdict = StopVerdict(rule="none")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from effmark.energy_numbers import energy_numbers
+from effmark.energy_numbers import best_readings, energy_numbers
 from effmark.metrics import metric
-from effmark.record import Measured, Missing, Reason, Record
+from effmark.record import EnergyReading, Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
 from effmark.scores import (
     architecture_from_config,
@@ -164,8 +164,58 @@ def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
     found: dict[str, Number | Missing] = {}
     for name, samples in _pooled(good).items():
         found[name] = samples if isinstance(samples, Missing) else _number(samples)
-    found.update(energy_numbers(good, _ratio_number))
+    energy = energy_numbers(good, _ratio_number)
+    readings = best_readings(good)
+    found.update({name: _bounded(number, readings) for name, number in energy.items()})
+    found.update(_memory_split(found))
     return found
+
+
+_BOUNDED_FROM = ("external_meter", "hw_counter", "hw_power_integrated")
+
+
+def _bounded(number: Number | Missing, readings: Sequence[EnergyReading]) -> Number | Missing:
+    """Return a measured energy whose interval also holds the error of its windows.
+
+    The sensor's own error is the same in every window, so no interval of repeats can show it: it
+    is told beside the interval and never merged with it. One window alone has no interval: how
+    much windows differ is not known from it.
+    """
+    if isinstance(number, Missing) or number.source not in _BOUNDED_FROM:
+        return number
+    errors = [r.err_window_rel for r in readings if r.err_window_rel is not None]
+    method, low, high = number.method, number.low, number.high
+    if errors and low is not None and high is not None:
+        error = abs(number.value) * max(errors)
+        low, high = min(number.value - error, low), max(number.value + error, high)
+    if errors:
+        method = f"{method}; window ±{100 * max(errors):.2g} %"
+    sensor = max((r.err_sys_rel for r in readings if r.err_sys_rel is not None), default=None)
+    if sensor is not None:
+        method = f"{method}; sensor ±{100 * sensor:.2g} % apart"
+    return replace(number, low=low, high=high, method=method)
+
+
+def _memory_split(found: Mapping[str, Number | Missing]) -> dict[str, Number | Missing]:
+    """Return how held and computed KV cache compare, and what memory is neither it nor weights."""
+    named = {name: n for name, n in found.items() if isinstance(n, Number)}
+    computed, held = named.get("kv_cache_b"), named.get("kv_cache_held_b")
+    split: dict[str, Number | Missing] = {}
+    if computed is not None and held is not None and computed.value > 0:
+        ratio = held.value / computed.value
+        split["kv_cache_ratio"] = Number(ratio, None, None, "ratio", 1, held.source, "exact")
+    peak = named.get("device_memory_b", named.get("peak_memory_b"))
+    weights, cache = named.get("model_size_b"), held or computed
+    if peak is None or weights is None or cache is None:
+        return split
+    rest = peak.value - weights.value - cache.value
+    what = "peak less weights less KV cache"
+    if rest < 0:
+        detail = "weights and KV cache exceed the peak: mapped weights that were never read, say"
+        split["other_memory_b"] = _missing("other_memory_b", "undefined", detail)
+    else:
+        split["other_memory_b"] = Number(rest, None, None, "B", 1, peak.source, what)
+    return split
 
 
 def _pooled(records: Sequence[Record]) -> dict[str, Samples | Missing]:

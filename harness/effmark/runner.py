@@ -25,6 +25,7 @@ from effmark.record import (
     Measurement,
     Missing,
     Outcome,
+    RatesUsed,
     Record,
     SuiteRef,
 )
@@ -45,6 +46,8 @@ class Identity:
     measurements: tuple[Measurement, ...]
     """Measured once per process: import, load, size …"""
     command: str
+    rates: RatesUsed | None = None
+    """Carbon and prices where this machine stands."""
 
 
 def classify(error: BaseException) -> tuple[Outcome, str]:
@@ -196,6 +199,8 @@ def _record(
         measurements=(*shared, *findings.measurements),
         energy=tuple(findings.energy),
         energy_missing=tuple(findings.energy_missing),
+        rates=identity.rates,
+        traces=findings.traces,
         warmup_blocks=tuple(findings.warmup_blocks),
         blocks=tuple(findings.blocks),
         stop=findings.stop,

@@ -12,7 +12,9 @@ __all__ = ["format_duration", "format_quantity"]
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+_DENOMINATORS = ("token", "request", "image", "call", "step")
 _PREFIXED = {
+    *(f"g/{unit}" for unit in _DENOMINATORS),
     "s",
     "J",
     "W",
@@ -35,6 +37,8 @@ def format_quantity(value: float, unit: str) -> str:
         return _prefixed(value, "B", _DECIMAL)
     if unit in _PREFIXED:
         return _prefixed(value, unit, _DECIMAL if abs(value) >= 1 else _SMALL)
+    if unit.startswith("USD/") and unit[4:] in _DENOMINATORS:
+        return f"{_digits(value * 1e6)} USD/M {unit[4:]}"  # as prices of tokens are told
     if unit in ("ratio", ""):
         return _digits(value)
     if unit in ("count", "FLOP/token", "instruction/token"):

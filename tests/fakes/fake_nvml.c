@@ -4,7 +4,8 @@
  * several processes see the same device (default: the first call). One directive a line:
  *
  *   gpu NAME UUID MEMORY     begin a device; what follows belongs to it
- *   limit MW   default_clk MHZ   mig 1   noenergy   oldpower (no power fields)
+ *   limit MW   default_clk MHZ   noenergy   oldpower (no power fields)   ecc 0|1
+ *   mig N                     MIG mode with N instances, MIG-UUID-0 and so on
  *   period_ms X  phase_ms X   refresh of the energy counter; 0 = continuous
  *   sensor_ms X  seen_ms X    refresh of the power sensor; of each refresh only X ms are seen
  *   avg_ms X  gain G  scale K window of the average power; error of gain; factor of the counter
@@ -12,6 +13,9 @@
  *   proc T PID BYTES   procend T PID
  *   fail T FUNC CODE   fieldfail T ID CODE   hang T FUNC SECONDS
  *   stuck T0 T1   reset T     the counter stands still; falls to zero
+ *
+ * Compiled with -DNO_ENERGY, -DNO_FIELDS or -DNO_MEMORY_V2 the library lacks these symbols, as those
+ * of older drivers do.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -31,13 +35,14 @@ typedef struct {
   char name[64], uuid[96];
   unsigned long long memory;
   double limit, default_clk, period, phase, sensor, seen, avg, gain, scale, stuck0, stuck1, reset;
-  int mig, noenergy, oldpower, events, procs;
+  int mig, ecc, noenergy, oldpower, events, procs;
   steps p, mem, temp, clk, thr;
   event ev[EVENTS];
   struct { double t, end; unsigned pid; double bytes; } proc[EVENTS];
 } gpu;
 
 static gpu gpus[GPUS];
+static struct { gpu *board; char uuid[112]; } slices[GPUS];
 static int count = -1;
 static double epoch;
 
@@ -103,7 +108,7 @@ static void init(void) {
     if (!g) continue;
 #define NUMBER(key, field, factor) if (!strcmp(word, key) && sscanf(line, "%*s %lf", &a) == 1) g->field = a * factor
 #define STEP(key, field) if (!strcmp(word, key) && sscanf(line, "%*s %lf %lf", &a, &b) == 2) add(&g->field, a, b)
-    NUMBER("limit", limit, 1); NUMBER("default_clk", default_clk, 1); NUMBER("mig", mig, 1);
+    NUMBER("limit", limit, 1); NUMBER("default_clk", default_clk, 1); NUMBER("mig", mig, 1); NUMBER("ecc", ecc, 1);
     NUMBER("period_ms", period, 1e-3); NUMBER("phase_ms", phase, 1e-3); NUMBER("avg_ms", avg, 1e-3);
     NUMBER("sensor_ms", sensor, 1e-3); NUMBER("seen_ms", seen, 1e-3);
     NUMBER("gain", gain, 1); NUMBER("scale", scale, 1); NUMBER("reset", reset, 1);
@@ -170,19 +175,40 @@ int nvmlDeviceGetCount_v2(unsigned *n) { init(); *n = count; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { init(); if ((int)i >= count) return 2; *h = &gpus[i]; return 0; }
 int nvmlDeviceGetHandleByUUID(const char *u, void **h) {
   init();
+  for (int i = 0; i < count && !strncmp(u, "MIG-", 4); i++)
+    if (!strncmp(gpus[i].uuid, u + 4, strlen(gpus[i].uuid))) {
+      slices[i].board = &gpus[i];
+      *h = &slices[i];
+      return 0;
+    }
   for (int i = 0; i < count; i++) if (!strcmp(gpus[i].uuid, u)) { *h = &gpus[i]; return 0; }
   return 6;
 }
 int nvmlDeviceGetUUID(void *h, char *s, unsigned n) { DEVICE; snprintf(s, n, "%s", g->uuid); return 0; }
 int nvmlDeviceGetName(void *h, char *s, unsigned n) { DEVICE; snprintf(s, n, "%s", g->name); return 0; }
 int nvmlDeviceGetIndex(void *h, unsigned *i) { DEVICE; *i = (unsigned)(g - gpus); return 0; }
-int nvmlDeviceGetMigMode(void *h, unsigned *a, unsigned *b) { DEVICE; *a = *b = g->mig; return 0; }
+int nvmlDeviceGetMigMode(void *h, unsigned *a, unsigned *b) { DEVICE; *a = *b = g->mig > 0; return 0; }
+int nvmlDeviceGetMaxMigDeviceCount(void *h, unsigned *n) { DEVICE; *n = 7; return 0; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *h, unsigned i, void **s) {
+  DEVICE;
+  if ((int)i >= g->mig) return 6;
+  slices[g - gpus].board = g;
+  *s = &slices[g - gpus];
+  return 0;
+}
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *s, void **h) {
+  for (int i = 0; i < GPUS; i++) if (s == &slices[i]) { *h = slices[i].board; return 0; }
+  return 6;
+}
+int nvmlDeviceGetEccMode(void *h, unsigned *a, unsigned *b) { DEVICE; *a = *b = g->ecc; return 0; }
+#ifndef NO_ENERGY
 int nvmlDeviceGetTotalEnergyConsumption(void *h, unsigned long long *e) {
   DEVICE;
   if (g->noenergy) return 3;
   *e = (unsigned long long)counter(g);
   return 0;
 }
+#endif
 int nvmlDeviceGetPowerUsage(void *h, unsigned *p) { DEVICE; *p = (unsigned)average(g); return 0; }
 int nvmlDeviceGetEnforcedPowerLimit(void *h, unsigned *p) { DEVICE; *p = (unsigned)g->limit; return 0; }
 int nvmlDeviceGetClockInfo(void *h, int k, unsigned *c) { DEVICE; (void)k; *c = (unsigned)at(&g->clk, now(), g->default_clk); return 0; }
@@ -201,6 +227,7 @@ int nvmlDeviceGetMemoryInfo(void *h, unsigned long long *m) {
   m[0] = g->memory; m[2] = (unsigned long long)at(&g->mem, now(), 0) + (512ULL << 20); m[1] = m[0] - m[2];
   return 0;
 }
+#ifndef NO_MEMORY_V2
 int nvmlDeviceGetMemoryInfo_v2(void *h, void *p) {
   DEVICE;
   struct { unsigned version; unsigned long long total, reserved, free, used; } *m = p;
@@ -209,6 +236,7 @@ int nvmlDeviceGetMemoryInfo_v2(void *h, void *p) {
   m->free = m->total - m->reserved - m->used;
   return 0;
 }
+#endif
 int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *n, void *p) {
   DEVICE;
   struct { unsigned pid; unsigned long long bytes; unsigned gi, ci; } *out = p;
@@ -222,6 +250,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *h, unsigned *n, void *p) {
   *n = live;
   return !live || (p && live <= room) ? 0 : 7;
 }
+#ifndef NO_FIELDS
 int nvmlDeviceGetFieldValues(void *h, int n, void *p) {
   DEVICE;
   struct { unsigned id, scope; long long stamp, latency; unsigned type; int ret; union { double d; unsigned u; unsigned long long l; } v; } *f = p;
@@ -241,3 +270,4 @@ int nvmlDeviceGetFieldValues(void *h, int n, void *p) {
   }
   return 0;
 }
+#endif

@@ -19,34 +19,36 @@ FAKES = Path(__file__).parents[1] / "fakes"
 Drive = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def nvml_library() -> Path:
-    """The folder of a compiled fake NVML."""
+def built_nvml(*flags: str) -> Path:
+    """The folder of a fake NVML, compiled once per content and flags for all sessions."""
     source = FAKES / "fake_nvml.c"
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler; the fake NVML cannot be built")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(source.read_bytes() + repr(flags).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"effmark-fake-nvml-{os.getuid()}-{digest}"
     library = folder / "libnvidia-ml.so.1"
     if not library.is_file():
         folder.mkdir(exist_ok=True)
         partial = folder / f"partial-{os.getpid()}"
-        command = [compiler, "-shared", "-fPIC", "-O1", "-Wl,-soname,libnvidia-ml.so.1"]
+        command = [compiler, "-shared", "-fPIC", "-O1", "-Wl,-soname,libnvidia-ml.so.1", *flags]
         subprocess.run([*command, "-o", str(partial), str(source), "-lm"], check=True)
         partial.rename(library)
     return folder
 
 
 @pytest.fixture
-def nvml_trace(tmp_path: Path, nvml_library: Path) -> Callable[..., dict[str, str]]:
-    """Variables under which a process sees the devices of a trace; its time 0 is now."""
+def nvml_trace(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Variables under which a process sees the devices of a trace; its time 0 is now.
 
-    def make(text: str, **more: str) -> dict[str, str]:
+    `lacking=("NO_ENERGY",)` gives the driver of an older day, without those symbols.
+    """
+
+    def make(text: str, lacking: tuple[str, ...] = (), **more: str) -> dict[str, str]:
         path = tmp_path / "trace.txt"
         path.write_text(text)
         return {
-            "LD_LIBRARY_PATH": str(nvml_library),
+            "LD_LIBRARY_PATH": str(built_nvml(*(f"-D{name}" for name in lacking))),
             "FAKE_NVML_TRACE": str(path),
             "FAKE_NVML_EPOCH": f"{time.monotonic():.6f}",
             "CUDA_VISIBLE_DEVICES": "",

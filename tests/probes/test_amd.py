@@ -1,7 +1,7 @@
 """AMD through the real amdsmi package on a fake library, each scenario in a process of its own.
 
-amdsmi prints on stdout where codecarbon is present, so it lives in a folder of its own:
-`pip install --no-deps --target DIR amdsmi==7.0.2` and EFFMARK_TEST_AMDSMI=DIR.
+amdsmi prints on stdout where codecarbon is present, so it lives in a folder of its own, which the
+tests fill from the package registry once; EFFMARK_TEST_AMDSMI names one that is there already.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ else:
     start = time.monotonic()
     probe.start()
     wake = probe.poll()
-    while time.monotonic() < start + 1.0:
+    while time.monotonic() < start + 0.6:
         time.sleep(max(0, wake - time.monotonic()))
         wake = probe.poll()
     found = probe.stop(start, time.monotonic())
@@ -44,18 +45,47 @@ print(json.dumps([f.model_dump() for f in found]))
 """
 
 
-@pytest.fixture
-def amd(tmp_path: Path) -> Callable[[str], Any]:
-    folder = os.environ.get("EFFMARK_TEST_AMDSMI")
-    if not folder or shutil.which("cc") is None:
-        pytest.skip("needs a C compiler and EFFMARK_TEST_AMDSMI, the folder of amdsmi")
-    wrapper = Path(folder) / "amdsmi/amdsmi_wrapper.py"
-    (tmp_path / "lib").mkdir()
-    build = [sys.executable, str(FAKES / "amdsmi.py"), str(wrapper), str(tmp_path / "lib")]
-    subprocess.run(build, check=True, capture_output=True)
+VERSION = "7.0.2"
 
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The folder of the real package: given, kept from an earlier session, or installed now."""
+    if given := os.environ.get("EFFMARK_TEST_AMDSMI"):
+        return Path(given)
+    folder = Path(tempfile.gettempdir()) / f"effmark-amdsmi-{os.getuid()}-{VERSION}"
+    if not folder.is_dir():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
+            command = [*pip, "--no-deps", "--target", partial, f"amdsmi=={VERSION}"]
+            try:
+                done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+            except subprocess.TimeoutExpired:
+                pytest.skip("the package registry did not give amdsmi within 60 s")
+            if done.returncode != 0:
+                pytest.skip(f"the package registry does not give amdsmi {VERSION}")
+            shutil.copytree(partial, folder, dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a made-up ROCm installation."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler; the fake library cannot be built")
+    root = tmp_path_factory.mktemp("rocm")
+    (root / "lib").mkdir()
+    wrapper = package / "amdsmi/amdsmi_wrapper.py"
+    build = [sys.executable, str(FAKES / "amdsmi.py"), str(wrapper), str(root / "lib")]
+    subprocess.run(build, check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture
+def amd(package: Path, library: Path) -> Callable[[str], Any]:
     def run(mode: str) -> Any:
-        env = {**os.environ, "PYTHONPATH": folder, "ROCM_PATH": str(tmp_path), "FAKE_AMD": mode}
+        env = {**os.environ, "PYTHONPATH": str(package), "ROCM_PATH": str(library),
+               "FAKE_AMD": mode}  # fmt: skip
         env.pop("ROCM_HOME", None)
         done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True,
                               env=env, check=False)  # fmt: skip
@@ -70,7 +100,7 @@ def test_300_watts_are_300_joules_per_second(amd: Callable[[str], Any]) -> None:
     length = reading["end_s"] - reading["start_s"]
     assert reading["source"] == "hw_counter"
     assert abs(reading["joules"] / length / 300 - 1) <= reading["err_window_rel"]
-    assert length == pytest.approx(1.0, abs=0.2)
+    assert length == pytest.approx(0.6, abs=0.2)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ if isinstance(opened, Missing):
     print(json.dumps({"missing": opened.model_dump()}))
 else:
     found = window(probe, SECONDS)
-    print(json.dumps({"opened": dump(opened), "found": dump(found), **probe.seen().model_dump()}))
+    print(json.dumps({"opened": dump(opened), "found": dump(found), **probe.seen().model_dump(),
+                      "traces": dump(probe.traces()),
+                      "epoch_s": float(os.environ["FAKE_NVML_EPOCH"])}))
 """
 )
 
@@ -92,8 +94,8 @@ def test_a_dozen_live_windows_lie_inside_their_bound_and_reading_the_ends_does_n
 
 
 def test_without_a_counter_power_is_integrated_and_says_so(nvml_trace: Trace, drive: Drive) -> None:
-    trace = GPU + "noenergy\nsensor_ms 20\np -9 100000\np 0.9 500000\np 2.14 100000\n"
-    found = drive(script(4.0), nvml_trace(trace))["found"]
+    trace = GPU + "noenergy\nsensor_ms 20\np -9 100000\np 0.5 500000\np 1.74 100000\n"
+    found = drive(script(2.3), nvml_trace(trace))["found"]
     assert {f["source"] for f in found} == {"hw_power_integrated"}
     length = found[-1]["end_s"] - found[0]["start_s"]
     burst = sum(f["joules"] for f in found) - 100 * (length - 1.24)
@@ -127,7 +129,7 @@ def test_one_bad_field_of_two_leaves_the_counter_without_a_check(
     nvml_trace: Trace, drive: Drive
 ) -> None:
     trace = GPU + "period_ms 20\np 0 450000\nfieldfail 0 186 3\n"
-    (reading,) = drive(script(), nvml_trace(trace))["found"]
+    (reading,) = drive(script(0.7), nvml_trace(trace))["found"]
     length = reading["end_s"] - reading["start_s"]
     assert reading["joules"] == pytest.approx(450 * length, rel=0.02)
     assert reading["cross_check_rel"] is None
@@ -135,30 +137,111 @@ def test_one_bad_field_of_two_leaves_the_counter_without_a_check(
 
 def test_counter_and_power_that_disagree_are_both_kept(nvml_trace: Trace, drive: Drive) -> None:
     trace = GPU + "period_ms 20\np 0 450000\nscale 0.572\n"  # 187 J against 327 J
-    (reading,) = drive(script(), nvml_trace(trace))["found"]
+    (reading,) = drive(script(0.7), nvml_trace(trace))["found"]
     assert reading["cross_check_rel"] == pytest.approx(-0.428, abs=0.03)
 
 
-def test_a_mig_device_is_refused(nvml_trace: Trace, drive: Drive) -> None:
-    found = drive(script(), nvml_trace(GPU + "mig 1\np 0 450000\n"))["missing"]
+def test_a_power_that_changes_in_steps_is_counted_within_the_bound(
+    nvml_trace: Trace, drive: Drive
+) -> None:
+    steps = [(0.06 * i, (90, 450, 600, 200)[i % 4]) for i in range(60)]
+    lines = "".join(f"p {t:.3f} {1000 * w}\n" for t, w in steps)
+    told = drive(script(2.5), nvml_trace(GPU + "period_ms 20\n" + lines))
+    for reading in told["found"]:
+        begin, end = (reading[k] - told["epoch_s"] for k in ("start_s", "end_s"))
+        truth = sum(w * max(0.0, min(t + 0.06, end) - max(t, begin)) for t, w in steps)
+        assert abs(reading["joules"] / truth - 1) <= reading["err_window_rel"]
+
+
+@pytest.mark.parametrize(("period_s", "sees"), [(0.137, True), (0.1, False)])
+def test_a_sensor_that_looks_a_quarter_of_the_time_is_right_unless_the_load_keeps_time_with_it(
+    nvml_trace: Trace, drive: Drive, period_s: float, sees: bool
+) -> None:
+    """The counter cannot show it: that is what the reason `aliasing_risk` is for."""
+    lines = "".join(
+        f"p {i * period_s:.4f} 600000\np {(i + 0.5) * period_s:.4f} 200000\n" for i in range(60)
+    )
+    trace = GPU + "sensor_ms 100\nseen_ms 25\nperiod_ms 100\n" + lines
+    found = drive(script(2.7), nvml_trace(trace))["found"]
+    joules = sum(f["joules"] for f in found)
+    watts = joules / (found[-1]["end_s"] - found[0]["start_s"])
+    error = abs(watts / 400 - 1)
+    assert (error < 0.1) is sees
+    assert sees or error > 0.4
+
+
+@pytest.mark.parametrize(
+    ("lacking", "source"),
+    [(("NO_ENERGY",), "hw_power_integrated"), (("NO_FIELDS", "NO_MEMORY_V2"), "hw_counter")],
+)
+def test_a_driver_that_lacks_symbols_gives_what_it_has(
+    nvml_trace: Trace, drive: Drive, lacking: tuple[str, ...], source: str
+) -> None:
+    env = nvml_trace(GPU + "period_ms 20\np 0 450000\nmem 0 3000000000\n", lacking)
+    told = drive(script(0.8), env)
+    (reading,) = told["found"]
+    assert reading["source"] == source
+    assert reading["joules"] == pytest.approx(
+        450 * (reading["end_s"] - reading["start_s"]), rel=0.1
+    )
+    reserved = 2**29 if "NO_MEMORY_V2" in lacking else 0  # the first version counts it as used
+    assert told["state"]["device_used_b"] == 3_000_000_000 + reserved
+    assert ("throttle_s" in told["unknown"]) is ("NO_FIELDS" in lacking)
+
+
+def test_a_driver_without_counter_and_power_is_not_supported(
+    nvml_trace: Trace, drive: Drive
+) -> None:
+    env = nvml_trace(GPU + "p 0 450000\n", ("NO_ENERGY", "NO_FIELDS"))
+    assert drive(script(), env)["missing"]["reason"] == "not_supported"
+
+
+def test_a_slice_with_neighbours_is_refused_and_a_sole_tenant_is_told(
+    nvml_trace: Trace, drive: Drive
+) -> None:
+    found = drive(script(), nvml_trace(GPU + "mig 2\np 0 450000\n"))["missing"]
     assert found["reason"] == "rejected"
     assert "MIG" in found["detail"]
+    trace = GPU + "mig 1\nperiod_ms 20\np 0 450000\n"
+    env = nvml_trace(trace, CUDA_VISIBLE_DEVICES="MIG-GPU-aaaa-0")
+    told = drive(script(0.6), env)
+    (reading,) = told["found"]
+    assert reading["device_id"] == "GPU-aaaa"
+    assert "whole board" in reading["reasons"][0]
+    assert told["state"]["mig_mode"] is True
 
 
-def test_throttling_clocks_and_foreign_processes_are_part_of_the_state(
+def test_clocks_heat_memory_and_throttling_are_part_of_the_state(
     nvml_trace: Trace, drive: Drive
 ) -> None:
     trace = GPU + (
-        "period_ms 20\np 0 450000\nthrns 0 270 1000000\nthrns 1.2 270 51000000\ndefault_clk 1400\n"
-        "clk 0 1400\nclk 1.2 700\nproc 0 4242 1000\nproc 1.0 777 1000\ntemp 0 71\n"
+        "period_ms 20\np 0 450000\nthrns 0 270 1000000\nthrns 0.7 270 51000000\ndefault_clk 1400\n"
+        "clk 0 1400\nclk 0.7 700\nproc 0 4242 7000\ntemp 0 71\nmem 0 9000\necc 1\n"
     )
-    env = nvml_trace(trace)
-    found = drive(script(2.0, pids="4242,"), env)
-    assert found["state"]["throttle_s"] == pytest.approx(0.05)
-    assert found["state"]["clock_min_ratio"] == pytest.approx(0.5)
-    assert found["state"]["foreign_pids_count"] == 1
-    assert found["state"]["temperature_c"] == 71
-    assert found["found"][0]["reasons"] == ["throttled for 0.05 s"]
+    told = drive(script(1.4, pids="4242,"), nvml_trace(trace))
+    state = told["state"]
+    assert state["throttle_s"] == pytest.approx(0.05)
+    assert state["clock_min_ratio"] == pytest.approx(0.5)
+    assert state["foreign_pids_count"] == 0
+    assert state["temperature_c"] == 71
+    assert (state["device_used_b"], state["device_process_b"]) == (9000, 7000)
+    assert state["gpu_busy_ratio"] == 0.99
+    assert state["ecc"] is True
+    assert told["found"][0]["reasons"] == ["throttled for 0.05 s"]
+    drawn = {trace["quantity"]: trace for trace in told["traces"]}
+    assert set(drawn) == {"power_w", "clock_hz", "temperature_c", "device_memory_b"}
+    assert {v for v in drawn["power_w"]["values"] if v is not None} == {450.0}
+    assert drawn["clock_hz"]["values"][0] == 1.4e9
+    assert drawn["clock_hz"]["values"][-1] == 7e8
+
+
+def test_energy_that_others_share_is_rejected(nvml_trace: Trace, drive: Drive) -> None:
+    trace = GPU + "period_ms 20\np 0 450000\nproc 0 4242 1000\nproc 0.3 777 1000\n"
+    told = drive(script(0.8, pids="4242,"), nvml_trace(trace))
+    (missing,) = told["found"]
+    assert missing["reason"] == "rejected"
+    assert "777" in missing["detail"]
+    assert told["state"]["foreign_pids_count"] == 1
 
 
 def test_two_gpus_are_added_and_found_by_uuid(nvml_trace: Trace, drive: Drive) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import psutil
 
 from effmark.channel import Channel
 from effmark.environment import WORKER_VARIABLES
-from effmark.record import Outcome
+from effmark.record import Measured, Outcome
 
 __all__ = ["LocalWorker", "WorkerFailed"]
 
@@ -42,6 +43,8 @@ class WorkerFailed(Exception):
     detail: str
     alive: bool = False
     """Whether the worker can be asked for something else."""
+    memory: tuple[Measured, ...] = ()
+    """How much memory the worker and its children held at the end, where that is known."""
 
 
 class LocalWorker:
@@ -63,6 +66,8 @@ class LocalWorker:
             start_new_session=True,
         )
         theirs.close()
+        self._seen_b = 0
+        """Resident bytes of the tree when it was looked at last."""
         self._channel = Channel(ours)
         self._pidfd = os.pidfd_open(self._process.pid)
 
@@ -83,7 +88,10 @@ class LocalWorker:
                 if answer["op"] == "progress":
                     progress(answer["text"])
                 elif answer["op"] == "failed":
-                    raise WorkerFailed(answer["outcome"], answer["detail"], alive=True)
+                    raise WorkerFailed(
+                        answer["outcome"], answer["detail"], alive=True,
+                        memory=_at_death(_tree_memory(self._process.pid), "rss"),
+                    )  # fmt: skip
                 else:
                     return answer
         except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -102,14 +110,15 @@ class LocalWorker:
         """Return when there is something to read; enforce the limits meanwhile."""
         while not wait([self._channel.connection], timeout=_LOOK_S):
             used = _tree_memory(self._process.pid)
+            self._seen_b = used or self._seen_b
             if used > self._memory_b:
                 self._kill()
-                raise WorkerFailed(
-                    "oom", f"{op}: {used} B resident, the limit is {self._memory_b} B"
-                )
+                said = f"{op}: {used} B resident, the limit is {self._memory_b} B"
+                raise WorkerFailed("oom", said, memory=_at_death(used, "rss"))
             if time.monotonic() > deadline:
                 self._kill()
-                raise WorkerFailed("timeout", f"{op}: no answer within {limit_s:.0f} s")
+                said = f"{op}: no answer within {limit_s:.0f} s"
+                raise WorkerFailed("timeout", said, memory=_at_death(used, "rss"))
             if wait([self._pidfd], timeout=0) and not self._channel.connection.poll():
                 raise self._autopsy()
 
@@ -126,16 +135,33 @@ class LocalWorker:
 
     def _autopsy(self) -> WorkerFailed:
         """Return how the worker ended, with the last it said."""
-        code = self._process.wait()
+        memory = self._buried()
+        code = self._process.returncode
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - _STDERR_B))
         said = self._log.read().decode(errors="replace").strip()
         last = said.splitlines()[-1] if said else "it said nothing"
         self._kill()
         if code == -signal.SIGKILL and _oom_kills() > self._oom_kills:
-            return WorkerFailed("oom", f"killed by the kernel for want of memory; {last}")
+            said = f"killed by the kernel for want of memory; {last}"
+            return WorkerFailed("oom", said, memory=memory)
         if code < 0:
-            return WorkerFailed("crash", f"{signal.Signals(-code).name}; {last}")
-        return WorkerFailed("crash", f"exit status {code} without a result; {last}")
+            return WorkerFailed("crash", f"{signal.Signals(-code).name}; {last}", memory=memory)
+        said = f"exit status {code} without a result; {last}"
+        return WorkerFailed("crash", said, memory=memory)
+
+    def _buried(self) -> tuple[Measured, ...]:
+        """Wait for the worker's end; return its largest resident set.
+
+        The kernel's figure begins with what this process held when it started the worker, and says
+        nothing below that; then the last look counts.
+        """
+        if self._process.returncode is None:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            peak_b = usage.ru_maxrss * 1024
+            if peak_b > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024:
+                return _at_death(max(peak_b, self._seen_b), "wait4")
+        return _at_death(self._seen_b, "rss")
 
 
 def _oom_kills() -> int:
@@ -146,6 +172,15 @@ def _oom_kills() -> int:
                 if line.startswith("oom_kill "):
                     return int(line.split()[1])
     return 0
+
+
+def _at_death(resident_b: int, source: str) -> tuple[Measured, ...]:
+    if not resident_b:
+        return ()
+    return (
+        Measured(metric="memory_at_death_b", unit="B", samples=(float(resident_b),),
+                 estimator="max", source=source),
+    )  # fmt: skip
 
 
 def _tree_memory(pid: int) -> int:

@@ -173,6 +173,7 @@ class Session:
                     is_baseline=process.is_reference,
                     outcome=failure.outcome,
                     detail=failure.detail,
+                    measurements=failure.memory,
                     command=self._orders.command,
                 )
             )

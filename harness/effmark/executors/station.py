@@ -123,6 +123,7 @@ class Station:
             run_id=self._orders.run_id,
             suite=self._orders.suite_ref.model_dump(mode="json"),
             command=self._orders.command,
+            rates=self._orders.suite.rates.model_dump(mode="json"),
         )
 
     def _ask(self, op: str, limit_s: float, **body: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +20,8 @@ from typing import Any, ClassVar
 from effmark.probes.contract import Instrument, Target, absent
 from effmark.probes.hwmon import visible
 from effmark.probes.readings import Found, Sensor, combined
-from effmark.record import EnergyReading, Missing
+from effmark.probes.traces import condensed
+from effmark.record import EnergyReading, Missing, Trace
 
 __all__ = ["AmdProbe"]
 
@@ -47,6 +49,7 @@ class AmdProbe:
 
     def __init__(self) -> None:
         self._cards: list[_Card] = []
+        self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the accumulators that agree with the reported power."""
@@ -89,7 +92,17 @@ class AmdProbe:
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy between the first and the last new value of the window."""
         self.poll()
+        self._window = (start_s, end_s)
         return combined([card.reading(start_s, end_s) for card in self._cards])
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the power of each card over time, from neighbouring values of its counter."""
+        parts = (
+            condensed("power_w", f"amdsmi {card.sensor.device_id}", card.powers(), *self._window,
+                      2 * _SPACING_S)
+            for card in self._cards
+        )  # fmt: skip
+        return tuple(trace for part in parts for trace in part)
 
     def close(self) -> None:
         """The library ends with the sampler."""
@@ -127,6 +140,13 @@ class _Card:
             self._backwards = True
         if not self.counts or count.device_s > self.counts[-1].device_s:
             self.counts.append(count)
+
+    def powers(self) -> list[tuple[float, float]]:
+        """Return the mean power in W between neighbouring values, on the host's clock."""
+        return [
+            ((a.host_s + b.host_s) / 2, (b.joules - a.joules) / (b.device_s - a.device_s))
+            for a, b in itertools.pairwise(self.counts)
+        ]
 
     def _reported_w(self) -> float | None:
         found = self._smi.amdsmi_get_power_info(self._handle)

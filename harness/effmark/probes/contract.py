@@ -22,10 +22,19 @@ import os
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from effmark.record import EnergyReading, Missing, Reason
+from effmark.record import EnergyReading, Missing, Reason, Trace
 from effmark.schema import Frozen
 
-__all__ = ["EnergyProbe", "Instrument", "Reports", "Seen", "Target", "absent", "sysfs_root"]
+__all__ = [
+    "Draws",
+    "EnergyProbe",
+    "Instrument",
+    "Reports",
+    "Seen",
+    "Target",
+    "absent",
+    "sysfs_root",
+]
 
 
 class Target(Frozen):
@@ -103,6 +112,14 @@ class Reports(Protocol):
 
     def seen(self) -> Seen:
         """Return the state of the device in the window that was stopped last."""
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A probe that can show what it read over time."""
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return what was read in the window that was stopped last, in at most 200 slots each."""
 
 
 def absent(reason: Reason, detail: str) -> Missing:

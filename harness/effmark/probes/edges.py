@@ -95,6 +95,14 @@ class CounterFollower:
         """Whether the next read is the first after a sleep."""
         self._due_s = -math.inf
 
+    def powers(self) -> list[tuple[float, float]]:
+        """Return the mean power in W between neighbouring refreshes, at their middle."""
+        return [
+            ((a.time_s + b.time_s) / 2, (b.joules - a.joules) / (b.time_s - a.time_s))
+            for a, b in itertools.pairwise(self.edges)
+            if b.time_s > a.time_s
+        ]
+
     @property
     def fast(self) -> bool:
         """Return whether the counter is refreshed faster than it is read."""

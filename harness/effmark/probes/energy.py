@@ -12,15 +12,17 @@ import sys
 import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar
 
 from effmark.channel import Channel
 from effmark.probes.baseline import with_net
 from effmark.probes.contract import Instrument, Seen, Target, absent
 from effmark.probes.cpu_time import CpuTimeModel
-from effmark.record import EnergyReading, Missing
+from effmark.record import EnergyReading, Missing, Trace
 
 __all__ = ["EnergyMeter"]
+
+Timed = TypeVar("Timed", EnergyReading, Trace)
 
 OPEN_S = 20.0
 """Longest wait for the sampler to start and open; normally it is done before anybody asks."""
@@ -44,6 +46,8 @@ class EnergyMeter:
         self._rest_s = 0.0
         self.seen = Seen()
         """The state of the device in the last window."""
+        self.traces: tuple[Trace, ...] = ()
+        """What was read over time in the last window, on the clock of `stop`."""
         ours, theirs = Pipe()
         self._channel: Channel | None = Channel(ours)
         self._process = self._started(theirs)
@@ -112,6 +116,7 @@ class EnergyMeter:
         readings, failures = self._window()
         absences = self.missing
         measured = [r for r in readings if r.source != "model_estimate"]
+        self.traces = tuple(_rebased(trace, origin_s) for trace in self.traces)
         if measured and self._before:
             readings = with_net(readings, self._before, self._idle())
         if not measured:
@@ -135,14 +140,15 @@ class EnergyMeter:
     def _idle(self) -> tuple[EnergyReading, ...]:
         self._send("start")
         time.sleep(self._rest_s)
-        seen = self.seen
+        seen, traces = self.seen, self.traces
         readings, _ = self._window()
-        self.seen = seen  # of the load, not of the pause
+        self.seen, self.traces = seen, traces  # of the load, not of the pause
         return tuple(readings)
 
     def _window(self) -> tuple[list[EnergyReading], list[Missing]]:
         """Return what the instruments say of the window that ends now."""
         _ = self.instruments  # the answer to `open` comes before that to `stop`
+        self.traces = ()
         if self._channel is None:
             return [], []
         self._send("stop", end_s=time.monotonic())
@@ -150,6 +156,7 @@ class EnergyMeter:
         if answer is None:
             return [], []
         self.seen = Seen(state=answer["state"], unknown=answer["unknown"])
+        self.traces = tuple(Trace.model_validate(t) for t in answer["traces"])
         readings = [EnergyReading.model_validate(r) for r in answer["readings"]]
         return readings, [Missing.model_validate(m) for m in answer["missing"]]
 
@@ -185,6 +192,7 @@ class EnergyMeter:
         self._instruments = ()
 
 
-def _rebased(reading: EnergyReading, origin_s: float) -> EnergyReading:
-    times = {"start_s": reading.start_s - origin_s, "end_s": reading.end_s - origin_s}
-    return reading.model_copy(update=times)
+def _rebased(found: Timed, origin_s: float) -> Timed:
+    """Return a reading or a trace on a clock that begins at `origin_s`."""
+    names = [name for name in ("start_s", "end_s") if hasattr(found, name)]
+    return found.model_copy(update={name: getattr(found, name) - origin_s for name in names})

@@ -14,7 +14,8 @@ from typing import ClassVar
 from effmark.probes.contract import Instrument, Target, absent, sysfs_root
 from effmark.probes.power_trace import PowerTrace
 from effmark.probes.readings import Found, Sensor, combined, power_readings
-from effmark.record import Missing
+from effmark.probes.traces import condensed
+from effmark.record import Missing, Trace
 
 __all__ = ["HwmonProbe", "amd_cards", "visible"]
 
@@ -80,6 +81,7 @@ class HwmonProbe:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or sysfs_root()
         self._cards: list[_Card] = []
+        self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the AMD GPUs of the target."""
@@ -119,9 +121,19 @@ class HwmonProbe:
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy of the GPUs together."""
         self.poll()
+        self._window = (start_s, end_s)
         return combined(
             [power_readings(card.sensor, card.power, start_s, end_s) for card in self._cards]
         )
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the power of each card over time."""
+        parts = (
+            condensed("power_w", f"hwmon {card.sensor.device_id}", card.power.samples,
+                      *self._window, _SPACING_S)
+            for card in self._cards
+        )  # fmt: skip
+        return tuple(trace for part in parts for trace in part)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -25,7 +25,8 @@ from urllib.parse import parse_qs, urlparse
 from effmark.probes.contract import Instrument, Target, absent
 from effmark.probes.power_trace import PowerTrace
 from effmark.probes.readings import Found, Sensor, power_readings
-from effmark.record import EnergyReading, Missing
+from effmark.probes.traces import condensed
+from effmark.record import EnergyReading, Missing, Trace
 
 __all__ = ["ExternalMeter"]
 
@@ -107,6 +108,7 @@ class ExternalMeter:
         self._offset_err_s = 0.0
         self._asked = False
         self._power = PowerTrace()
+        self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the meter, if an address was given and somebody answers."""
@@ -205,6 +207,7 @@ class ExternalMeter:
             if span is not None and span[1] >= end_s:
                 break
             self._take(_SPACING_S)
+        self._window = (start_s, end_s)
         sensor = Sensor(self.name, self._address, "wall", self._err)
         found = power_readings(
             sensor, self._power, start_s, end_s, source="external_meter",
@@ -216,6 +219,11 @@ class ExternalMeter:
 
     def _told(self, reading: EnergyReading) -> EnergyReading:
         return reading.model_copy(update={"update_period_s": None})
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the power at the wall over time."""
+        return condensed("power_w", f"meter {self._address}", self._power.samples, *self._window,
+                         _SPACING_S)  # fmt: skip
 
     def close(self) -> None:
         """Hang up."""

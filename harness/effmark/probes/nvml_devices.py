@@ -3,7 +3,8 @@
 CUDA numbers devices fastest first (or by PCI bus), after `CUDA_VISIBLE_DEVICES` has left some out;
 NVML numbers all of them by PCI bus. Where the framework told the UUIDs those count. Otherwise the
 mapping is safe only when the variable names UUIDs, when `CUDA_DEVICE_ORDER=PCI_BUS_ID` is set, or
-when all GPUs are of one model (equally fast ones stay in bus order).
+when all GPUs are of one model (equally fast ones stay in bus order). A slice (MIG) stands for the
+board that it is a part of: whether others have slices there is asked later.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def choose(nvml: Any, target: Target, variables: Mapping[str, str]) -> list[Any]
         wanted = _by_number(uuids, target.indices, variables, one_model=len(names) == 1)
     if isinstance(wanted, Missing):
         return wanted
+    wanted = [_board(nvml, name) for name in wanted]
     found = []
     for name in wanted:
         matches = [i for i, uuid in enumerate(uuids) if uuid.startswith(name)]
@@ -38,13 +40,19 @@ def choose(nvml: Any, target: Target, variables: Mapping[str, str]) -> list[Any]
     return found
 
 
+def _board(nvml: Any, name: str) -> str:
+    """Return the UUID of the board that a slice is a part of; other names as they are."""
+    if not name.startswith("MIG-"):
+        return name
+    slice_ = nvml.nvmlDeviceGetHandleByUUID(name)
+    return str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_)))
+
+
 def _by_number(
     uuids: list[str], indices: tuple[int, ...], variables: Mapping[str, str], *, one_model: bool
 ) -> list[str] | Missing:
     visible = variables.get("CUDA_VISIBLE_DEVICES")
     entries = uuids if visible is None else [v.strip() for v in visible.split(",") if v.strip()]
-    if any(entry.startswith("MIG-") for entry in entries):
-        return absent("rejected", f"CUDA_VISIBLE_DEVICES={visible}: a MIG slice has no counter")
     numbers = all(entry.isdigit() for entry in entries)
     ordered = variables.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or one_model
     if (visible is None or numbers) and not ordered:

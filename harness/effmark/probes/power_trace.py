@@ -7,7 +7,6 @@ plus what happens within one refresh of the sensor at both ends.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Integral", "PowerTrace"]
@@ -39,9 +38,9 @@ class PowerTrace:
         return len(self._times)
 
     @property
-    def watts(self) -> Sequence[float]:
-        """Return all samples in W."""
-        return self._watts
+    def samples(self) -> list[tuple[float, float]]:
+        """Return all moments in s and powers in W."""
+        return list(zip(self._times, self._watts, strict=True))
 
     def clear(self) -> None:
         """Forget all samples."""

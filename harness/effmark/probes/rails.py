@@ -14,7 +14,8 @@ from typing import ClassVar
 from effmark.probes.contract import Instrument, Target, absent, sysfs_root
 from effmark.probes.power_trace import PowerTrace
 from effmark.probes.readings import Found, Sensor, power_readings
-from effmark.record import Missing
+from effmark.probes.traces import condensed
+from effmark.record import Missing, Trace
 
 __all__ = ["RailsProbe"]
 
@@ -51,6 +52,7 @@ class RailsProbe:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or sysfs_root()
         self._rails: list[_Rail] = []
+        self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the rails that can be read."""
@@ -89,8 +91,18 @@ class RailsProbe:
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy of each rail; they are never added."""
         self.poll()
+        self._window = (start_s, end_s)
         parts = [power_readings(r.sensor, r.power, start_s, end_s) for r in self._rails]
         return tuple(found for part in parts for found in part)
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the power of each rail over time."""
+        parts = (
+            condensed("power_w", f"rails {rail.sensor.device_id}", rail.power.samples,
+                      *self._window, _SPACING_S)
+            for rail in self._rails
+        )  # fmt: skip
+        return tuple(trace for part in parts for trace in part)
 
     def close(self) -> None:
         """Nothing is held open."""

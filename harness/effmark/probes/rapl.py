@@ -11,6 +11,7 @@ Since CVE-2020-8694 only root may read it unless the owner of the machine decide
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +20,15 @@ from typing import ClassVar
 from effmark.probes.contract import Instrument, Target, absent, sysfs_root
 from effmark.probes.edges import CounterFollower
 from effmark.probes.readings import Found, Sensor, combined, counter_readings
-from effmark.record import Missing
+from effmark.probes.traces import condensed
+from effmark.record import Missing, Trace
 
 __all__ = ["RaplProbe", "unwrapped"]
 
 _ERR_SYS_REL = 0.05
 _RESOLUTION_J = 61e-6
+TRACE_S = 0.1
+"""Two reads of a counter that is read at leisure: power is the difference of neighbours."""
 _SCOPES = {"package": "package", "dram": "dram", "psys": "psys"}
 """Core and uncore are parts of the package and left out."""
 _REMEDY = (
@@ -53,14 +57,19 @@ class _Zone:
     """One RAPL domain that can be read."""
 
     def __init__(self, folder: Path, socket: str, scope: str) -> None:
-        self._file = folder / "energy_uj"
+        self._file = str(folder / "energy_uj")
         range_uj = int((folder / "max_energy_range_uj").read_text())
         self.scope = scope
         self.sensor = Sensor("rapl", socket, scope, _ERR_SYS_REL, _RESOLUTION_J)
         self.follower = CounterFollower(unwrapped(self._read, range_uj))
 
     def _read(self) -> int:
-        return int(self._file.read_text())
+        """Return the counter in uJ; `Path.read_text` would take four times as long."""
+        handle = os.open(self._file, os.O_RDONLY)
+        try:
+            return int(os.read(handle, 32))
+        finally:
+            os.close(handle)
 
 
 class RaplProbe:
@@ -72,6 +81,7 @@ class RaplProbe:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or sysfs_root()
         self._zones: list[_Zone] = []
+        self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the domains that can be read."""
@@ -124,6 +134,7 @@ class RaplProbe:
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy per scope; sockets are added, scopes are not."""
         found: Found = ()
+        self._window = (start_s, end_s)
         for scope in dict.fromkeys(zone.scope for zone in self._zones):
             zones = [zone for zone in self._zones if zone.scope == scope]
             parts = [
@@ -131,6 +142,15 @@ class RaplProbe:
             ]
             found = (*found, *combined(parts))
         return found
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Return the power of each domain over time, from what was read of its counter."""
+        parts = (
+            condensed("power_w", f"rapl {zone.sensor.device_id}", zone.follower.powers(),
+                      *self._window, TRACE_S)
+            for zone in self._zones
+        )  # fmt: skip
+        return tuple(trace for part in parts for trace in part)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -10,6 +10,7 @@ because a read that comes late widens the error bound; models run only when nobo
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import queue
@@ -22,8 +23,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from effmark.channel import Channel
-from effmark.probes.contract import EnergyProbe, Instrument, Reports, Seen, Target, absent
+from effmark.probes.contract import (
+    Draws,
+    EnergyProbe,
+    Instrument,
+    Reports,
+    Seen,
+    Target,
+    absent,
+)
 from effmark.probes.discovery import probe_makers
+from effmark.probes.host_trace import HostTrace
 from effmark.record import EnergyReading, Missing
 
 __all__ = ["Watcher", "main"]
@@ -116,10 +126,12 @@ class Watcher(threading.Thread):
         assert self._probe is not None
         return self._probe.poll()
 
-    def _stop(self, start_s: float, end_s: float) -> tuple[tuple[Any, ...], Seen]:
-        assert self._probe is not None
-        readings = self._probe.stop(start_s, end_s)
-        return readings, self._probe.seen() if isinstance(self._probe, Reports) else Seen()
+    def _stop(self, start_s: float, end_s: float) -> tuple[tuple[Any, ...], Seen, tuple[Any, ...]]:
+        probe = self._probe
+        assert probe is not None
+        readings = probe.stop(start_s, end_s)
+        seen = probe.seen() if isinstance(probe, Reports) else Seen()
+        return readings, seen, probe.traces() if isinstance(probe, Draws) else ()
 
 
 def _set_priority(*, real_time: bool) -> None:
@@ -166,6 +178,7 @@ class _Sampler:
     def _open(self, target: Target) -> dict[str, Any]:
         """Open what measures; only where nothing does, begin to open what estimates."""
         makers, missing = probe_makers(measuring=True)
+        makers["host"] = HostTrace
         instruments: list[Instrument] = []
         deadline = time.monotonic() + OPEN_S
         for watcher in _opened(makers, target):
@@ -205,6 +218,7 @@ class _Sampler:
         late = [absent("failed", f"{w.name}: was still starting") for w in self._opening]
         readings: list[EnergyReading] = []
         missing: list[Missing] = [*self._absent, *late]
+        traces: list[Any] = []
         state: dict[str, Any] = {}
         unknown: dict[str, str] = {}
         for watcher in self._watchers:
@@ -212,9 +226,10 @@ class _Sampler:
             if isinstance(answer, Missing):
                 missing.append(answer)
                 continue
-            found, seen = answer
+            found, seen, drawn = answer
             readings += [f for f in found if not isinstance(f, Missing)]
             missing += [f for f in found if isinstance(f, Missing)]
+            traces += [trace.model_dump(mode="json") for trace in drawn]
             state.update(seen.state)
             unknown.update(seen.unknown)
         return {
@@ -222,6 +237,7 @@ class _Sampler:
             "missing": [m.model_dump(mode="json") for m in missing],
             "state": state,
             "unknown": unknown,
+            "traces": traces,
         }
 
 
@@ -237,6 +253,7 @@ def _opened(makers: dict[str, Callable[[], EnergyProbe]], target: Target) -> lis
 def main() -> None:
     """Serve the worker, then go without waiting for threads that hang."""
     sys.setswitchinterval(0.0005)  # threads of one process here; the default of 5 ms is a late read
+    gc.freeze()  # what is imported stays; a collection in mid-window is a late read, too
     with contextlib.suppress(OSError):
         _Sampler(Channel(Connection(int(sys.argv[1])))).serve()
     os._exit(0)

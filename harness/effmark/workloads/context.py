@@ -18,6 +18,7 @@ from effmark.record import (
     ModelFacts,
     Settings,
     StopVerdict,
+    Trace,
 )
 from effmark.spec import Cell
 
@@ -52,6 +53,7 @@ class Findings:
     measurements: list[Measurement] = field(default_factory=list)
     energy: list[EnergyReading] = field(default_factory=list)
     energy_missing: list[Missing] = field(default_factory=list)
+    traces: tuple[Trace, ...] = ()
     warmup_blocks: list[Block] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     stop: StopVerdict = field(default_factory=lambda: StopVerdict(rule="none"))

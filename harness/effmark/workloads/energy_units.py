@@ -38,6 +38,7 @@ def with_units(
             units["input_tokens"] = units.get("input_tokens", 0.0) + prompt
             output = sum(shares) * block.sequences
             units["output_tokens"] = units.get("output_tokens", 0.0) + output
+            units["steps"] = units.get("steps", 0.0) + sum(shares)
     return reading.model_copy(
         update={"units": units, "reasons": (*reading.reasons, *_aliasing(reading, blocks))}
     )
