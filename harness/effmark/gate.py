@@ -54,6 +54,8 @@ GATED = (
 
 FEWEST_PROCESSES = 3
 """Per side, without calibration: two degrees of freedom each."""
+_AS_GOOD_AS = 1 - 1e-9
+"""One process against those that were calibrated on has the same error twice, but for rounding."""
 POWER = 0.8
 """With which the smallest detectable effect is found."""
 
@@ -273,7 +275,7 @@ def against_noise(
     ratio = math.exp(means[1] - means[0])
     if noise is not None:
         error = noise.error(len(a), len(b), interleaved=interleaved)
-        if error >= observed or df < FEWEST_PROCESSES:
+        if error >= observed * _AS_GOOD_AS or df < FEWEST_PROCESSES:
             name = "Student's t, calibrated noise"
             return StudentRatio(ratio, max(error, observed), noise.df, name)
     return StudentRatio(ratio, observed, df, "Student's t over processes")

@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import pytest
 
+# A run inside this process forgets what it has imported: what is here already, it keeps.
+import effmark.pytest_plugin.benchmark
+import effmark.pytest_plugin.session
+import effmark.pytest_plugin.summary  # noqa: F401
+
 QUICK = (
     "-p",
     "no:cacheprovider",
     "-p",
     "no:unraisableexception",
+    "-p",
+    "no:hypothesispytest",  # its summary imports, and rewrites, all of Hypothesis in every run
+    "-p",
+    "no:anyio",
     "-p",
     "no:randomly",
     "--assert=plain",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from effmark.callables.bytecodes import bytecodes_of
 from effmark.callables.instruments import Instruments
 from effmark.callables.take import NOT_ASKED, Take
 from effmark.probes.counters import ProcessCounters
@@ -62,6 +63,7 @@ def measure_callable(
     *,
     settings: Settings,
     energy: bool = False,
+    bytecodes: bool = False,
     calls: int | None = None,
     synchronize: Callable[[], None] = lambda: None,
 ) -> tuple[Record, Any]:
@@ -77,6 +79,7 @@ def measure_callable(
         instruments: those of this process.
         settings: budget and precision.
         energy: whether to ask the energy probes.
+        bytecodes: whether to count Python instructions, in a few more calls.
         calls: calls per block; None to find out.
         synchronize: waits until the device is idle, for work that a call only queues.
     """
@@ -94,7 +97,8 @@ def measure_callable(
                 measuring.step()
             findings = measuring.findings()
             findings.energy_missing = [NOT_ASKED]
-    return take.record(cell, settings, findings), first
+    counted = [bytecodes_of(call)] if bytecodes else []
+    return take.record(cell, settings, findings, counted), first
 
 
 def _quiet(text: str) -> None:

@@ -20,6 +20,9 @@ __all__ = ["ChosenTest", "choose_test"]
 EXACT_SOURCES = ("tensors", "analytic")
 """Numbers that are computed or counted, without noise: one sample says all."""
 
+COUNTED_SOURCES = ("bytecode",)
+"""Counts that repeat exactly if what is counted is deterministic; where they do, one says all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenTest:
@@ -70,6 +73,8 @@ def choose_test(
             return _of_items(*items)
         if one.source in EXACT_SOURCES and two.source in EXACT_SOURCES:
             return _exact(metric, one, two)
+        if _agree(metric, a) and _agree(metric, b):
+            return _exact(metric, one, two)
         if paired and len(a) == len(b) == 1:
             return _of_pairs(one, two)
         if len(a) >= 2 and len(b) >= 2:
@@ -80,6 +85,13 @@ def choose_test(
         return _of_blocks(metric, one, two)
     except ValueError as error:
         return MetricMissing(metric, str(error))
+
+
+def _agree(metric: str, side: Sequence[Record]) -> bool:
+    """Return whether a side was counted in each of its processes, to the same number always."""
+    found = [metric_samples(record).get(metric) for record in side]
+    counts = [s for s in found if isinstance(s, Samples) and s.source in COUNTED_SOURCES]
+    return len(counts) == len(side) and len({v for s in counts for v in s.per_sample}) == 1
 
 
 def _exact(metric: str, one: Samples, two: Samples) -> ChosenTest | MetricMissing:

@@ -6,6 +6,7 @@ it imports nothing but pytest; what measures is imported by the first test that 
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
@@ -44,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--effmark-dir", metavar="DIR", help="Where measurements are saved [ROOTDIR/.effmark].")
     add("--effmark-budget", metavar="SECONDS", default=1.0, type=float,
         help="Measuring time per callable [1].")  # fmt: skip
+    add("--effmark-runs", metavar="N", default=1, type=int,
+        help="Measure in N fresh processes, one after the other [1].")  # fmt: skip
+    add("--effmark-bytecodes", action="store_true",
+        help="Count executed Python instructions also where no limit asks.")  # fmt: skip
+    add("--effmark-round", metavar="FOLDER", help=argparse.SUPPRESS)
     add("--effmark-energy", action="store_true", help="Measure energy also where no limit asks.")
     add("--effmark-missing", choices=("skip", "fail"), default="skip",
         help="What a limit is that cannot be judged here [skip].")  # fmt: skip
@@ -56,11 +62,27 @@ def pytest_configure(config: pytest.Config) -> None:
     """Announce the marker; refuse options that cannot work before anything runs."""
     config.addinivalue_line("markers", _MARKER)
     config.stash[_ROWS] = []
-    config.stash[_TESTS] = 1
+    config.stash[_TESTS] = 0
     config.pluginmanager.register(_Collector(config), "effmark-collector")
     named = [config.getoption(f"--effmark-{name}") for name in ("save", "compare")]
-    if any(named) and not hasattr(config, "workerinput"):
+    if any(named) and not hasattr(config, "workerinput") and not _is_round(config):
         _check_names(config, *named)
+    _check_runs(config)
+
+
+def _is_round(config: pytest.Config) -> bool:
+    """Return whether this process only measures, for another one that judges."""
+    return config.getoption("--effmark-round") is not None
+
+
+def _check_runs(config: pytest.Config) -> None:
+    runs = config.getoption("--effmark-runs")
+    if runs < 1:
+        raise pytest.UsageError(f"effmark: --effmark-runs {runs}, wants 1 or more")
+    if runs > 1 and config.getoption("numprocesses", None):
+        raise pytest.UsageError(
+            "effmark: --effmark-runs measures in one process after the other; leave out -n"
+        )
 
 
 def _check_names(config: pytest.Config, save: str | None, compare: str | None) -> None:
@@ -97,7 +119,9 @@ class _Collector:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that say nothing, and count the tests that can raise a false alarm."""
     used = [item for item in items if _uses(item)]
-    config.stash[_TESTS] = max(1, len(used))
+    config.stash[_TESTS] = len(used)
+    if _is_round(config):
+        items[:] = used
     from effmark.errors import SpecError
 
     for item in used:
@@ -105,6 +129,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             _asked(item)
         except SpecError as error:
             raise pytest.UsageError(f"effmark: {error}") from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Measure in fresh processes first, where several runs are asked for."""
+    config = session.config
+    others = config.getoption("--effmark-runs") - 1
+    if others < 1 or session.testsfailed or config.option.collectonly or not config.stash[_TESTS]:
+        return
+    _need_posix(config)
+    from effmark.errors import PrerequisiteError
+    from effmark.pytest_plugin.rounds import measure_rounds, round_command
+
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    has_xdist = config.pluginmanager.has_plugin("xdist")
+    given = config.invocation_params
+    try:
+        _session(config).rounds = measure_rounds(
+            round_command([str(a) for a in given.args], has_xdist=has_xdist),
+            given.dir,
+            others,
+            reporter.write_line if reporter is not None else lambda text: None,
+        )
+    except PrerequisiteError as error:
+        raise pytest.UsageError(f"effmark: {error}") from None
 
 
 def _uses(item: pytest.Item) -> bool:
@@ -148,23 +197,25 @@ def _session(config: pytest.Config) -> Session:
             margin = margin_of(option("--effmark-within"), "--effmark-within")
         except SpecError as error:
             raise pytest.UsageError(f"effmark: {error}") from None
-        given = option("--effmark-dir")
+        alone = not _is_round(config)
+        given = option("--effmark-dir") if alone else option("--effmark-round")
         config.stash[_SESSION] = Session(
             Options(
                 folder=Path(given).absolute() if given else config.rootpath / ".effmark",
                 root=config.rootpath,
-                save=option("--effmark-save"),
-                compare=option("--effmark-compare"),
-                gate=option("--effmark-gate"),
+                save=option("--effmark-save") if alone else "round",
+                compare=option("--effmark-compare") if alone else None,
+                gate=option("--effmark-gate") and alone,
                 margin=margin,
                 budget_s=option("--effmark-budget"),
                 energy=option("--effmark-energy"),
                 missing=option("--effmark-missing"),
                 lock_wait_s=option("--effmark-lock-wait"),
+                bytecodes=option("--effmark-bytecodes"),
             )
         )
     session = config.stash[_SESSION]
-    session.tests = config.stash[_TESTS]
+    session.tests = max(1, config.stash[_TESTS])
     return session
 
 
@@ -270,16 +321,17 @@ def pytest_terminal_summary(
 ) -> None:
     """Show what was measured; write it as Markdown where somebody wants it."""
     rows = config.stash[_ROWS]
-    if not rows:
+    if not rows or _is_round(config):
         return
     from effmark.pytest_plugin.summary import markdown_summary, text_summary
 
+    terminalreporter.ensure_newline()
     terminalreporter.section("effmark")
-    for line in text_summary(rows):
-        terminalreporter.write_line(line)
+    for line, colour in text_summary(rows, terminalreporter._tw.fullwidth):
+        terminalreporter.write_line(line, **({colour: True} if colour else {}))
     saved = config.getoption("--effmark-save")
     if saved:
-        terminalreporter.write_line(f"saved as {saved!r} in {_session(config).options.folder}")
+        terminalreporter.write_line(_session(config).baselines.saved(saved))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as handle:

@@ -25,9 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["Effmark", "Measurement", "numbers_of"]
 
 
-def numbers_of(record: Record) -> Mapping[str, Number | Missing]:
-    """Return every number that a record gives, or why it is missing."""
-    return make_rows([record])[0].metrics
+def numbers_of(*records: Record) -> Mapping[str, Number | Missing]:
+    """Return every number that the records of one measurement give, or why it is missing.
+
+    Args:
+        records: one per process.
+    """
+    repeated = [
+        r.model_copy(update={"cell": r.cell.model_copy(update={"repetition": i})})
+        for i, r in enumerate(records)
+    ]
+    return make_rows(repeated)[0].metrics
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ class Measurement:
         return self.number("instructions_per_call")
 
     @property
+    def bytecodes(self) -> Number | Missing:
+        """Return the Python instructions of a call; counted where a marker or option asks."""
+        return self.number("bytecodes_per_call")
+
+    @property
     def peak_memory(self) -> Number | Missing:
         """Return the largest resident set of this process while it ran, in bytes."""
         return self.number("peak_memory_b")
@@ -78,13 +91,20 @@ class Effmark:
         instruments: those of this process.
         budget_s: seconds of measuring per callable.
         energy: whether to ask the energy probes.
+        bytecodes: whether to count the Python instructions of callables.
     """
 
     def __init__(
-        self, test: str, instruments: Instruments, *, budget_s: float, energy: bool
+        self,
+        test: str,
+        instruments: Instruments,
+        *,
+        budget_s: float,
+        energy: bool,
+        bytecodes: bool = False,
     ) -> None:
         self._test, self._instruments = test, instruments
-        self._budget_s, self._energy = budget_s, energy
+        self._budget_s, self._energy, self._bytecodes = budget_s, energy, bytecodes
         self._records: list[Record] = []
         self._windows: dict[str, Window] = {}
         self._names: set[str] = set()
@@ -105,6 +125,7 @@ class Effmark:
         name: str | None = None,
         calls: int | None = None,
         budget_s: float | None = None,
+        bytecodes: bool = False,
         synchronize: Callable[[], None] = lambda: None,
     ) -> Measurement:
         """Measure a callable and return the measurement.
@@ -116,6 +137,7 @@ class Effmark:
             name: what the measurement is called; the function's name by default.
             calls: calls per block; None to find out.
             budget_s: seconds of measuring.
+            bytecodes: whether to count executed Python instructions, in a few more calls.
             synchronize: waits until the device is idle (`torch.cuda.synchronize`, say).
         """
         self._refuse_inside("a callable")
@@ -126,6 +148,7 @@ class Effmark:
             self._instruments,
             settings=Settings(budget_s=budget_s or self._budget_s),
             energy=self._energy,
+            bytecodes=bytecodes or self._bytecodes,
             calls=calls,
             synchronize=synchronize,
         )

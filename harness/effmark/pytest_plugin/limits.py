@@ -27,6 +27,7 @@ _SHORT = {
         "instructions_per_image",
     ),
     "cpu_s": ("cpu_s_per_call", "cpu_s_per_output_token", "cpu_s_per_image"),
+    "bytecodes": ("bytecodes_per_call",),
     "j_per_token": ("energy_j_per_output_token",),
     "j_per_call": ("energy_j_per_call",),
     "j_per_image": ("energy_j_per_image",),
@@ -73,8 +74,16 @@ class Asked:
     @property
     def needs_energy(self) -> bool:
         """Return whether a limit or a comparison is about energy."""
-        names = [name for limit in self.limits for name in limit.metrics] + list(self.metrics or ())
-        return any(word in name for name in names for word in _ENERGY)
+        return any(word in name for name in self._names for word in _ENERGY)
+
+    @property
+    def needs_bytecodes(self) -> bool:
+        """Return whether a limit or a comparison is about executed Python instructions."""
+        return "bytecodes_per_call" in self._names
+
+    @property
+    def _names(self) -> list[str]:
+        return [n for limit in self.limits for n in limit.metrics] + list(self.metrics or ())
 
 
 def asked(markers: Iterable[Mapping[str, Any]], where: str) -> Asked:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from effmark.callables import Instruments
-from effmark.pytest_plugin.baselines import Baselines, Judgement
+from effmark.compare.noise import cell_name
+from effmark.pytest_plugin.baselines import Baselines
 from effmark.pytest_plugin.fixture import Effmark, numbers_of
+from effmark.pytest_plugin.judgement import Judgement
 from effmark.pytest_plugin.limits import Asked, Limit
 from effmark.record import Missing, Record
 from effmark.report.names import plain
@@ -34,6 +36,7 @@ class Options:
     energy: bool
     missing: Literal["skip", "fail"]
     lock_wait_s: float
+    bytecodes: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Session:
         self.options = options
         self.tests = 1
         """Tests of this run that may be compared: false alarms count over all of them."""
+        self.rounds: dict[str, list[Record]] = {}
+        """What fresh processes have measured before this one, by cell."""
         self.instruments = Instruments(options.root, options.lock_wait_s)
         self.baselines = Baselines(options.folder, options.root)
         self._journal: Journal | None = None
@@ -64,13 +69,15 @@ class Session:
             self.instruments,
             budget_s=asked.budget_s or self.options.budget_s,
             energy=self.options.energy or asked.needs_energy,
+            bytecodes=self.options.bytecodes or asked.needs_bytecodes,
         )
 
     def judge(self, test: str, records: list[Record], asked: Asked) -> Outcome:
         """Save what a test that passed has measured, and hold it against limits and baselines."""
         failures: list[str] = []
         unanswered: list[str] = []
-        numbers = [numbers_of(record) for record in records]
+        groups = [[*self.rounds.get(cell_name(r), ()), r] for r in records]
+        numbers = [numbers_of(*group) for group in groups]
         for record in records:
             if record.outcome != "ok":
                 unanswered.append(f"{_label(record)}: {record.outcome}: {record.detail}")
@@ -78,7 +85,7 @@ class Session:
             failed, unknown = _held(limit, records, numbers)
             failures += failed
             unanswered += unknown
-        judged = [self._compared(r, asked) if r.outcome == "ok" else None for r in records]
+        judged = [self._compared(g, asked) if g[-1].outcome == "ok" else None for g in groups]
         if self._decides(asked):
             if not records:
                 unanswered.append("nothing was measured that could be compared")
@@ -87,11 +94,13 @@ class Session:
                     failures.append(_regression(record, found))
                 elif found is not None and found.verdict != "pass":
                     unanswered.append(f"{_label(record)}: {found.verdict}: {found.detail}")
+        if failures:
+            failures += dict.fromkeys(line for record in records for line in _advice(record))
         rows = tuple(
-            _row(test, record, found, judgement)
-            for record, found, judgement in zip(records, numbers, judged, strict=True)
+            _row(test, group, found, judgement)
+            for group, found, judgement in zip(groups, numbers, judged, strict=True)
         )
-        self._save(records)
+        self._save([record for group in groups for record in group])
         return Outcome(tuple(failures), tuple(unanswered), rows)
 
     def close(self) -> None:
@@ -105,12 +114,12 @@ class Session:
         options = self.options
         return options.gate or (asked.within is not None and options.save is None)
 
-    def _compared(self, record: Record, asked: Asked) -> Judgement | None:
+    def _compared(self, records: list[Record], asked: Asked) -> Judgement | None:
         """Return how a measurement compares, None where nobody asked."""
         if not (self._decides(asked) or self.options.compare):
             return None
         return self.baselines.judge(
-            record,
+            records,
             self.options.compare or asked.of,
             asked.within or self.options.margin,
             asked.metrics,
@@ -163,7 +172,7 @@ def _violation(limit: Limit, record: Record, number: Number) -> str:
     bound = format_quantity(limit.bound, number.unit)
     value = format_quantity(number.value, number.unit)
     lines = [f"{_label(record)}: {limit.name}: {value} {sign} {bound}{bounds}"]
-    return "\n".join([*lines, *_advice(record)])
+    return "\n".join(lines)
 
 
 def _regression(record: Record, found: Judgement) -> str:
@@ -172,7 +181,7 @@ def _regression(record: Record, found: Judgement) -> str:
         lines += ["  changed since:", *(f"    {line}" for line in found.changed)]
     else:
         lines.append("  nothing changed in the environment")
-    return "\n".join([*lines, *_advice(record)])
+    return "\n".join(lines)
 
 
 def _advice(record: Record) -> list[str]:
@@ -180,21 +189,32 @@ def _advice(record: Record) -> list[str]:
     return [f"  {a.code}: {a.message}; {a.remedy}" for a in found]
 
 
+def _shown(number: Number) -> str:
+    return format_number(number, interval=number.low != number.high)
+
+
 def _label(record: Record) -> str:
     return record.cell.workload.label
 
 
-def _row(test: str, record: Record, numbers: Any, judgement: Judgement | None) -> dict[str, Any]:
+def _row(
+    test: str, records: list[Record], numbers: Any, judgement: Judgement | None
+) -> dict[str, Any]:
     """Return what the summary shows of a measurement."""
+    record = records[-1]
     return {
         "test": test,
+        "processes": len(records),
+        "blocks": sum(len(r.blocks) for r in records),
+        "calls": record.blocks[0].sequences if record.blocks else 0,
         "name": _label(record),
         "validity": record.validity,
         "outcome": record.outcome,
         "advice": [f"{a.code}: {a.message}" for a in record.advice if a.severity != "info"],
-        "shown": {m: format_number(n) for m, n in numbers.items() if isinstance(n, Number)},
+        "shown": {m: _shown(n) for m, n in numbers.items() if isinstance(n, Number)},
         "values": {m: n.value for m, n in numbers.items() if isinstance(n, Number)},
         "missing": {m: n.detail for m, n in numbers.items() if isinstance(n, Missing)},
+        "judged": judgement.metric if judgement else "",
         "verdict": judgement.verdict if judgement else "",
         "of": judgement.of if judgement else "",
         "detail": judgement.detail if judgement else "",
