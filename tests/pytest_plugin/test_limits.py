@@ -20,7 +20,7 @@ def test_the_fixture_returns_the_result_and_keeps_the_measurement(
     )
     result = pytester.runpytest_inprocess(*quick)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*= effmark =*", "*test_sum*call sum*"])
+    result.stdout.fnmatch_lines(["*= effmark =*", "*test_sum · sum*"])
 
 
 def test_a_violated_limit_fails_and_shows_value_limit_and_interval(

@@ -126,7 +126,8 @@ def _file(row: Row) -> str:
 
 def _name(row: Row) -> str:
     test = str(row["test"]).partition("::")[2] or row["test"]
-    return f"  {_MARKS[row['validity']]}{test} · {row['name']}"
+    measured = str(row["name"]).removeprefix("call ")
+    return f"  {_MARKS[row['validity']]}{test} · {measured}"
 
 
 def _blocks(row: Row) -> str:
