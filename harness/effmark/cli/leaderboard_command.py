@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,10 +11,11 @@ from effmark.errors import SpecError
 from effmark.metrics import METRICS
 from effmark.registry import nearest
 from effmark.report.csv_file import csv_text
+from effmark.report.json_file import json_text
 from effmark.report.markdown import markdown
 from effmark.report.page import write_page
 from effmark.report.table import print_table
-from effmark.rows import ROWS_SCHEMA_VERSION, Row, make_rows, row_json
+from effmark.rows import Row, make_rows
 from effmark.store import Damage, read_records, results_folder
 
 __all__ = ["command"]
@@ -23,13 +23,8 @@ __all__ = ["command"]
 _PLACES_SHOWN = 5
 
 
-def _json(rows: Sequence[Row], by: str | None) -> str:
-    document = {"schema_version": ROWS_SCHEMA_VERSION, "rows": [row_json(row) for row in rows]}
-    return json.dumps(document, allow_nan=False)
-
-
 _TEXTS: dict[str, Callable[[Sequence[Row], str | None], str]] = {
-    "json": _json,
+    "json": lambda rows, by: json_text(rows),
     "csv": lambda rows, by: csv_text(rows),
     "md": markdown,
 }

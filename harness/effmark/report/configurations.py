@@ -14,15 +14,22 @@ from effmark.record import Missing
 from effmark.report.standing import family
 from effmark.rows import Number, Row
 
-__all__ = ["PROCESS_METRICS", "Board", "Configuration", "boards", "machines_of", "suite_of"]
+__all__ = ["PROCESS_METRICS", "Board", "Configuration", "boards", "is_shared", "machines_of",
+           "suite_of"]  # fmt: skip
 
 PROCESS_METRICS = frozenset(
     ("compression_ratio", "effective_bits", "flops_per_token", "import_s", "kv_bytes_per_token",
      "load_memory_b", "load_s", "model_size_b")
 )  # fmt: skip
 """Facts of a model process: the same for all its workloads."""
+_OF_ANSWERS = ("cost_of_pass_", "eff_at_")
 COST_KINDS = ("decode", "infer", "prefill")
 """Workloads that cost time, the preferred ones first."""
+
+
+def is_shared(name: str) -> bool:
+    """Return whether a metric stands beside any workload: facts of the process, quality."""
+    return name in PROCESS_METRICS or family(name) == "quality" or name.startswith(_OF_ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Configuration:
         """Return the row that a metric comes from; cost comes from the chosen workload only."""
         if self.cost is not None and name in self.cost.metrics:
             return self.cost
-        if name not in PROCESS_METRICS and family(name) != "quality":
+        if not is_shared(name):
             return None
         return next((r for r in (*self.quality, *self.rows) if name in r.metrics), None)
 

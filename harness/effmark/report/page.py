@@ -25,8 +25,8 @@ from effmark.rows import Row
 
 __all__ = ["render_page", "write_page"]
 
-_SCRIPTS = ("elements", "numbers", "data", "ranking", "state", "filters", "table", "charts", "cell",
-            "compare", "roofline", "page")  # fmt: skip
+_SCRIPTS = ("elements", "numbers", "data", "ranking", "state", "filters", "table", "answer",
+            "charts", "cell", "compare", "roofline", "page")  # fmt: skip
 """In the order of their use; one strict function holds them all."""
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from effmark.energy_numbers import best_readings
 from effmark.record import Block, Measured, Record
-from effmark.rows import Row
+from effmark.rows import Number, Row
 from effmark.stats.quantiles import quantile
 
 __all__ = ["POINTS", "cell_detail", "short"]
@@ -33,6 +33,8 @@ def cell_detail(row: Row) -> dict[str, Any]:
         "series": _series(record),
         "tokens": _tokens(record.blocks),
         "power": _power(record),
+        "traces": _traces(record),
+        "methods": _methods(row),
         "items": _items(record),
         "stop": [record.stop.rule, record.stop.rel_half_width, record.stop.steady],
         "elapsed": record.elapsed_s,
@@ -116,6 +118,35 @@ def _power(record: Record) -> dict[str, Any] | None:
         "idle": first.idle_w,
         "err": first.err_sys_rel,
     }
+
+
+def _traces(record: Record) -> list[dict[str, Any]]:
+    """Return memory, power and clocks over time, neighbours joined to what a card can show."""
+    found = []
+    for trace in record.traces:
+        size = max(1, -(-len(trace.values) // POINTS))
+        slots = [trace.values[i : i + size] for i in range(0, len(trace.values), size)]
+        joined = max if trace.keeps == "max" else fmean
+        values = [[v for v in slot if v is not None] for slot in slots]
+        found.append({
+            "quantity": trace.quantity,
+            "source": trace.source,
+            "start": short(trace.start_s),
+            "slot": short(trace.slot_s * size),
+            "period": short(trace.period_s),
+            "keeps": trace.keeps,
+            "values": [short(joined(v)) if v else None for v in values],
+        })  # fmt: skip
+    return found
+
+
+def _methods(row: Row) -> dict[str, list[str]]:
+    """Return how numbers and their intervals were computed, with the metrics of each way."""
+    found: dict[str, list[str]] = {}
+    for name, number in row.metrics.items():
+        if isinstance(number, Number):
+            found.setdefault(number.method, []).append(name)
+    return found
 
 
 def _items(record: Record) -> list[list[Any]] | None:

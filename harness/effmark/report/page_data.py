@@ -12,7 +12,6 @@ import base64
 import datetime
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,9 +19,9 @@ from typing import Any
 from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
-from effmark.report.configurations import PROCESS_METRICS, machines_of, suite_of
+from effmark.report.configurations import PROCESS_METRICS, is_shared, machines_of, suite_of
 from effmark.report.page_cell import cell_detail, short
-from effmark.report.standing import MARKS, contenders, family, marks
+from effmark.report.standing import MARKS, contenders, family, marks, of_a_machine
 from effmark.rows import Number, Row
 from effmark.schema import content_hash
 
@@ -85,21 +84,19 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
     }
 
 
-def page_facts(rows: Sequence[Row]) -> list[dict[str, str]]:
+def page_facts(rows: Sequence[Row]) -> list[str]:
     """Return what stands at the head of the page: what was measured where and when."""
-    outcomes = Counter(row.record.outcome for row in rows)
-    others = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items() if outcome != "ok")
     days = sorted({row.record.created[:10] for row in rows})
     environments = [e for row in rows if (e := row.record.environment) is not None]
-    facts = {
-        "suite": _several([suite_of(row) for row in rows]),
-        "machine": _several([e.device_class for e in environments]),
-        "system": _several([f"{e.system}, {e.python}" for e in environments]),
-        "measured": " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "nothing yet",
-        "cells": f"{len(rows)}" + (f" ({others})" if others else ""),
-        "records": f"{sum(len(row.records) for row in rows)}",
-    }
-    return [{"name": name, "value": value} for name, value in facts.items() if value]
+    records_count = sum(len(row.records) for row in rows)
+    facts = [
+        _several([suite_of(row) for row in rows]),
+        _several([e.device_class for e in environments]),
+        _several([f"{e.system}, {e.python}" for e in environments]),
+        f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))}" if days else "",
+        f"{len(rows):,} cells" + (f" of {records_count:,} records" if rows else ""),
+    ]
+    return [fact for fact in facts if fact]
 
 
 _SEVERAL = 3
@@ -133,6 +130,8 @@ def _metric(name: str) -> dict[str, str | bool]:
         "definition": told.definition,
         "family": family(name),
         "process": name in PROCESS_METRICS,
+        "shared": is_shared(name),
+        "machine": of_a_machine(name),
     }
 
 
@@ -193,7 +192,10 @@ def _number(number: Number) -> list[Any]:
 
 
 def _size_of_draws(rows: Sequence[Row]) -> int:
-    return _DRAWS_B * sum(row.record.cell.workload.kind in _PAIRED_KINDS for row in rows)
+    paired = (
+        row.record.cell.workload.kind in _PAIRED_KINDS or row.record.interleaved for row in rows
+    )
+    return _DRAWS_B * sum(map(bool, paired))
 
 
 def _add_errors(row: Row, body: dict[str, Any], texts: _Pool, paired: bool) -> None:

@@ -5,6 +5,7 @@ A row that is left out stays on the page with its mark; nothing disappears and n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -15,14 +16,21 @@ from effmark.rows import Number, Row
 from effmark.samples import Samples, metric_samples
 from effmark.schema import content_hash
 
-__all__ = ["MARKS", "contender", "contenders", "exclusion", "family", "marks", "ranks_of"]
+__all__ = ["MARKS", "contender", "contenders", "exclusion", "family", "marks", "of_a_machine",
+           "ranks_of"]  # fmt: skip
 
 Family = Literal["quality", "size", "energy", "cost", "joined"]
 
-_QUALITY = {"accuracy", "bits_per_byte", "perplexity", "kl_divergence", "top1_agreement",
-            "information_capacity", "quality_retention"}  # fmt: skip
+_QUALITY = {"accuracy", "best_of_n_accuracy", "bits_per_byte", "coverage", "dps", "dps_norm",
+            "information_capacity", "kl_divergence", "majority_accuracy", "perplexity",
+            "quality_retention", "top1_agreement", "weighted_accuracy"}  # fmt: skip
+_SCORE_AT_K = re.compile(r"(pass|eff)_at_\d+")
+_JOINED = re.compile(r"accuracy_per_j|cost_of_pass_.*|eff_at_\d+_per_j")
+_ENERGY = ("energy", "_per_j", "mean_power", "carbon", "electricity")
 _SIZE = {"model_size_b", "effective_bits", "compression_ratio", "kv_bytes_per_token",
          "flops_per_token", "load_memory_b", "peak_memory_b", "device_memory_b"}  # fmt: skip
+_OF_THE_WEIGHTS = {"compression_ratio", "effective_bits", "flops_per_token", "kv_bytes_per_token",
+                   "model_size_b"}  # fmt: skip
 _ITEMS = {"accuracy", "bits_per_byte", "kl_divergence", "top1_agreement"}
 """Sampled over items that other models answered, too, and therefore compared in pairs."""
 _COUNTED = {"tensors", "analytic"}
@@ -35,6 +43,7 @@ MARKS = {
     "random": "random weights: no claim on quality",
     "dequantised": "the full-precision weights are a dequantised low-bit file: shows cost; "
     "no ranking by quality is drawn from it",
+    "foreign": "imported from another tool: measured by its rules, not by those of effmark",
     "estimated": "from a model of the hardware, not measured",
 }
 """What each mark means, worst first."""
@@ -42,13 +51,18 @@ MARKS = {
 
 def family(name: str) -> Family:
     """Return which kind of claim a metric makes."""
-    if name in _QUALITY:
+    if _JOINED.fullmatch(name):
+        return "joined"
+    if name in _QUALITY or _SCORE_AT_K.fullmatch(name):
         return "quality"
     if name in _SIZE:
         return "size"
-    if name == "accuracy_per_j":
-        return "joined"
-    return "energy" if "_per_j" in name or "energy" in name or name == "mean_power_w" else "cost"
+    return "energy" if any(word in name for word in _ENERGY) else "cost"
+
+
+def of_a_machine(name: str) -> bool:
+    """Return whether a metric depends on the machine: sizes of weights and quality do not."""
+    return family(name) != "quality" and name not in _OF_THE_WEIGHTS
 
 
 def marks(row: Row) -> list[str]:
@@ -77,7 +91,7 @@ def exclusion(row: Row, name: str) -> str:
     if number.source == "model_estimate":
         return "estimated"
     claims, kind = marks(row), family(name)
-    barred = {"invalid"}
+    barred = {"invalid", "foreign"}
     if kind in ("cost", "energy", "joined"):
         barred |= {"emulated"}
     if kind in ("quality", "joined"):
@@ -117,14 +131,34 @@ class _LazySamples:
 
 
 def _contender(row: Row, number: Number, name: str, samples: _LazySamples) -> Contender:
-    if name in _ITEMS and len(row.records) == 1 and (known := samples.of(name)) is not None:
-        error = sampling_error(number.low, number.high, known)
-        items = _items_of(row, known)
-        return Contender(number.value, error, tuple(paired_draws(known, items)), items)
+    shared = _shared_items(row, name, samples)
+    if shared is not None:
+        items, drawn = shared
+        error = sampling_error(number.low, number.high, drawn)
+        return Contender(number.value, error, tuple(paired_draws(drawn, items)), items)
     exact = number.source in _COUNTED or number.method == "exact"
     told = number.low is not None or exact or number.n < 2
     known = None if told else samples.of(name)
     return Contender(number.value, sampling_error(number.low, number.high, known, exact=exact))
+
+
+def _shared_items(row: Row, name: str, samples: _LazySamples) -> tuple[str, Samples] | None:
+    """Return what identifies the items that others share, with the samples that belong to them.
+
+    Items are questions and windows of text, and the turns of interleaved cells: block i of one was
+    measured next to block i of the others.
+    """
+    if len(row.records) > 1 or not (name in _ITEMS or row.record.interleaved):
+        return None
+    known = samples.of(name)
+    if known is None:
+        return None
+    if name in _ITEMS:
+        return _items_of(row, known), known
+    a_block_each = known.groups is None and len(known.values) == len(row.record.blocks)
+    if not a_block_each or known.estimator not in ("median", "mean", "ratio"):
+        return None
+    return f"{row.record.interleaved} {len(known.values)}", known
 
 
 def _items_of(row: Row, samples: Samples) -> str:

@@ -133,3 +133,52 @@ def test_two_points_that_noise_cannot_tell_apart_share_the_front() -> None:
 
 def test_no_points_have_no_front() -> None:
     assert front_probability([], ("lower", "higher")) == []
+
+
+def many(random: Random, count: int) -> list[Contender]:
+    """Return contenders of every kind: alone, exact, infinite, paired in two groups."""
+    shared = {name: [random.gauss(0, 1) for _ in range(50)] for name in ("a", "b")}
+    found = []
+    for index in range(count):
+        value = round(random.gauss(10, 3), 1)
+        items = ("", "", "a", "b")[index % 4]
+        own = [value + common + random.gauss(0, 0.2) for common in shared.get(items, ())]
+        error = (None, 0.0, 1.5)[index % 3]
+        found.append(Contender(math.inf if index % 97 == 5 else value, error, tuple(own), items))
+    return found
+
+
+def test_thousands_rank_as_a_few_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large tables compare many pairs at once; the ranks are those of one pair after the other."""
+    pytest.importorskip("numpy")
+    contenders = many(Random(4), 400)
+    at_once = ranks(contenders, "lower")
+    monkeypatch.setattr("effmark.ranking.places.numpy_for", lambda _: None)
+    assert ranks(contenders, "lower") == at_once
+
+
+def test_turns_that_were_slow_for_both_do_not_hide_a_difference() -> None:
+    random = Random(5)
+    weather = [1 + abs(random.gauss(0, 0.3)) for _ in range(40)]
+    fast = Samples("tpot_s", [w * (1 + random.gauss(0, 0.01)) for w in weather])
+    slow = Samples("tpot_s", [1.05 * w * (1 + random.gauss(0, 0.01)) for w in weather])
+
+    def told(samples: Samples, turns: str) -> Contender:
+        draws = paired_draws(samples, turns)
+        return Contender(fmean(draws), stdev(draws), tuple(draws), turns)
+
+    paired = ranks([told(fast, "turns"), told(slow, "turns")], "lower")
+    apart = ranks([told(fast, "turns"), told(slow, "other turns")], "lower")
+    assert places(paired) == [(1, 1), (2, 2)]
+    assert places(apart) == [(1, 2), (1, 2)]
+
+
+def test_neighbouring_blocks_are_drawn_together() -> None:
+    """A series that wanders slowly is worth less than as many independent samples."""
+    random, level, wandering = Random(6), 0.0, []
+    for _ in range(300):
+        level = 0.95 * level + random.gauss(0, 1)
+        wandering.append(100 + level)
+    serial = paired_draws(Samples("tpot_s", wandering), "turns", 400)
+    as_if_independent = paired_draws(Samples("tpot_s", wandering, serial=False), "turns", 400)
+    assert stdev(serial) > 1.5 * stdev(as_if_independent)

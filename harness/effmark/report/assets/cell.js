@@ -17,9 +17,10 @@ function renderCell() {
 
 function cellSections(row) {
   return [
-    cellHead(row), siblings(row), verdict(row), adviceList(row), numbersTable(row), missingTable(row),
+    cellHead(row), siblings(row), verdict(row), adviceList(row), repeat(row),
     row.cell?.series && seriesChart(row), row.cell?.series && spreadChart(row), row.cell?.tokens && tokensChart(row),
-    row.cell?.power && powerChart(row), row.cell?.items && itemsTable(row), repeat(row), provenance(row),
+    powerChart(row), ...tracesCharts(row), row.cell?.items && itemsTable(row),
+    numbersTable(row), missingTable(row), provenance(row),
   ].filter(Boolean);
 }
 
@@ -61,17 +62,19 @@ function section(title, ...children) {
 function numbersTable(row) {
   const told = packed.metrics.filter((m) => row.numbers.has(m.name));
   if (!told.length) return null;
+  const methods = new Map(Object.entries(row.cell?.methods || {}).flatMap(([how, names]) => names.map((name) => [name, how])));
   return section("Numbers", el("div", { class: "scroll" }, el("table", { class: "plain numbers" },
     el("thead", {}, el("tr", {}, ["metric", "value", "95 % interval", "samples", "source"].map((h) => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, told.map((m) => numberLine(m, row.numbers.get(m.name)))))));
+    el("tbody", {}, told.map((m) => numberLine(m, row.numbers.get(m.name), methods.get(m.name)))))));
 }
 
-function numberLine(metric, number) {
+function numberLine(metric, number, method) {
   const bounds = number.low === null ? "–" : `${formatQuantity(number.low, metric.unit)} – ${formatQuantity(number.high, metric.unit)}`;
   return el("tr", {},
     el("th", { scope: "row", tip: definition(metric) }, metric.label, " ", arrow(metric)),
     el("td", {}, formatNumber(number, metric.unit), " ", el("span", { class: "spread" }, formatSpread(number))),
-    el("td", {}, bounds), el("td", {}, number.n.toLocaleString("en")), el("td", {}, number.source.replaceAll("_", " ")));
+    el("td", {}, method ? el("span", { class: "how", tip: method, tabindex: 0 }, bounds) : bounds),
+    el("td", {}, number.n.toLocaleString("en")), el("td", { class: "source" }, number.source.replaceAll("_", " ")));
 }
 
 function missingTable(row) {
@@ -92,27 +95,49 @@ function seriesChart(row) {
   const y = scaleOf(values, WIDE.height - WIDE.bottom, WIDE.top, false);
   const dots = values.map((v, i) => svg("circle", { cx: x(i), cy: y(v), r: 3, class: i < warmup ? "dot warm" : "dot" }));
   const number = row.numbers.get(metric);
-  const middle = number && svg("line", { x1: WIDE.left, x2: WIDE.width - WIDE.right, y1: y(number.value), y2: y(number.value), class: "middle" });
+  const [from, to] = [WIDE.left, WIDE.width - WIDE.right];
+  const middle = number && [
+    number.low !== null && svg("rect", { x: from, width: to - from, ...between(y(number.high), y(number.low), WIDE), class: "band" }),
+    svg("line", { x1: from, x2: to, y1: y(number.value), y2: y(number.value), class: "middle" }),
+  ];
   const axis = { label: "block", unit: "count", direction: "none", title: per > 1 ? `block, in order (each dot: median of ${per})` : "block, in order" };
   return section(`${told.label} of every block`,
     svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `${told.label} of ${blocks} blocks in order, ${warmup * per} of them warm-up` },
       axes(x, y, axis, told, WIDE), middle, dots),
-    el("p", { class: "quiet" }, `${count(blocks, "block")}; hollow: warm-up, not counted. Line: the value that ranks.`));
+    el("p", { class: "quiet" }, `${count(blocks, "block")}; hollow: warm-up, not counted. Line: the value that ranks; band: its 95 % interval.`));
 }
 
+// The part of a vertical range that lies in the frame.
+function between(a, b, frame) {
+  const [top, bottom] = [Math.min(a, b), Math.max(a, b)].map((v) => Math.min(Math.max(v, frame.top), frame.height - frame.bottom));
+  return { y: top, height: Math.max(1, bottom - top) };
+}
+
+const RUG = 200; // more points than that make a solid line
+const FEWEST_BINNED = 12;
+
+// How often which value: a histogram where there are enough, and every value as a stroke below.
 function spreadChart(row) {
-  const { metric, values, warmup } = row.cell.series;
+  const { metric, values, warmup, per_point: per } = row.cell.series;
   const steady = values.slice(warmup);
-  if (steady.length < 5) return null;
+  if (steady.length < 3) return null;
   const told = METRICS.get(metric) || { label: metric, unit: "s", direction: "lower" };
-  const bins = histogram(steady);
-  const frame = { ...WIDE, height: 120 };
-  const x = scaleOf([bins[0].from, bins.at(-1).to], frame.left, frame.width - frame.right, false);
-  const most = Math.max(...bins.map((b) => b.n));
-  const height = (n) => ((frame.height - frame.bottom - frame.top) * n) / most;
-  return section("Distribution", svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `histogram of ${steady.length} values of ${told.label}` },
-    bins.map((b) => svg("rect", { x: x(b.from) + 0.5, width: Math.max(1, x(b.to) - x(b.from) - 1), y: frame.height - frame.bottom - height(b.n), height: height(b.n), class: "bar" })),
-    ticks(x).map((t) => svg("text", { x: x(t), y: frame.height - frame.bottom + 14, "text-anchor": "middle" }, tickText(t, told.unit)))));
+  const number = row.numbers.get(metric);
+  const frame = { ...WIDE, height: 140, bottom: 40 };
+  const x = scaleOf(steady, frame.left, frame.width - frame.right, false);
+  const floor = frame.height - frame.bottom;
+  const bins = steady.length >= FEWEST_BINNED ? histogram(steady) : [];
+  const most = Math.max(1, ...bins.map((b) => b.n));
+  const height = (n) => ((floor - 14 - frame.top) * n) / most;
+  const inside = (v) => Math.min(Math.max(x(v), frame.left), frame.width - frame.right);
+  return section("Distribution", svg("svg", { viewBox: `0 0 ${frame.width} ${frame.height}`, role: "img", "aria-label": `distribution of ${steady.length} values of ${told.label} from ${formatQuantity(Math.min(...steady), told.unit)} to ${formatQuantity(Math.max(...steady), told.unit)}` },
+    number?.low != null && svg("rect", { x: inside(number.low), width: Math.max(1, inside(number.high) - inside(number.low)), y: frame.top, height: floor - frame.top, class: "band" }),
+    bins.map((b) => svg("rect", { x: x(b.from) + 0.5, width: Math.max(1, x(b.to) - x(b.from) - 1), y: floor - 14 - height(b.n), height: height(b.n), class: "bar" })),
+    steady.slice(0, RUG).map((v) => svg("line", { x1: x(v), x2: x(v), y1: floor - 11, y2: floor - 2, class: "rug" })),
+    number && svg("line", { x1: inside(number.value), x2: inside(number.value), y1: frame.top, y2: floor, class: "middle" }),
+    ticks(x).map((t) => svg("text", { x: x(t), y: floor + 14, "text-anchor": "middle" }, tickText(t, told.unit))),
+    svg("text", { x: (frame.left + frame.width - frame.right) / 2, y: frame.height - 6, "text-anchor": "middle", class: "title" }, `${told.label} ${arrow(told)}`)),
+    el("p", { class: "quiet" }, `Strokes: ${per > 1 ? `medians of ${per} blocks` : "every block"}. Dashed: the value that ranks; band: its 95 % interval.`));
 }
 
 function histogram(values) {
@@ -140,17 +165,63 @@ function tokensChart(row) {
     el("p", { class: "quiet" }, "Diamond: time to the first token. Line: median gap; band: the middle 80 %."));
 }
 
+const TRACES = {
+  memory_b: ["Memory over time", "B", "resident memory"],
+  device_memory_b: ["Device memory over time", "B", "memory of the accelerator"],
+  clock_hz: ["Clock over time", "Hz", "clock"],
+  temperature_c: ["Temperature over time", "°C", "temperature"],
+};
+
+// Power as it was read, and the windows that energy is computed from.
 function powerChart(row) {
-  const { windows, source, probe, scope, shown } = row.cell.power;
-  if (!windows.length) return null;
-  const x = scaleOf(windows.flatMap(([a, b]) => [a, b]), WIDE.left, WIDE.width - WIDE.right, false);
-  const y = scaleOf([0, ...windows.map((w) => w[2])], WIDE.height - WIDE.bottom, WIDE.top, false);
-  const estimated = source === "model_estimate";
+  const power = row.cell?.power;
+  const windows = power?.windows ?? [];
+  const traces = (row.cell?.traces ?? []).filter((t) => t.quantity === "power_w" && t.values.some((v) => v !== null));
+  if (!windows.length && !traces.length) return null;
+  const estimated = power?.source === "model_estimate";
+  const ends = [...windows.flatMap(([a, b]) => [a, b]), ...traces.flatMap(traceSpan)];
+  const watts = [...windows.map((w) => w[2]), ...traces.flatMap((t) => t.values.filter((v) => v !== null))];
+  const x = scaleOf(ends, WIDE.left, WIDE.width - WIDE.right, false);
+  const y = scaleOf([0, ...watts], WIDE.height - WIDE.bottom, WIDE.top, false);
+  const steps = windows.map(([a, b, w]) => svg("line", { x1: x(a), x2: Math.max(x(b), x(a) + 1.5), y1: y(w), y2: y(w), class: estimated ? "step estimated" : "step" }));
+  const about = power ? `Bars: the windows that J/token comes from (${power.probe}, scope ${power.scope}, ${power.source.replaceAll("_", " ")}; ${power.shown}).` : "";
   return section(`Power over time${estimated ? " (estimated)" : ""}`,
-    svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `mean power of ${count(windows.length, "window")}` },
-      axes(x, y, { label: "time", unit: "s", direction: "none", title: "time" }, { label: "power", unit: "W", direction: "lower" }, WIDE),
-      windows.map(([a, b, watts]) => svg("line", { x1: x(a), x2: Math.max(x(b), x(a) + 1.5), y1: y(watts), y2: y(watts), class: estimated ? "step estimated" : "step" }))),
-    el("p", { class: "quiet" }, `${probe}, scope ${scope}, ${source.replaceAll("_", " ")}; ${shown} windows.`));
+    svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `power over time: ${[windows.length && count(windows.length, "window"), ...traces.map(traceText)].filter(Boolean).join("; ")}` },
+      axes(x, y, TIME, { label: "power", unit: "W", direction: "lower" }, WIDE), traces.map((t) => tracePath(t, x, y)), steps),
+    el("p", { class: "quiet" }, [about, ...traces.map(traceText)].filter(Boolean).join(" ")));
+}
+
+const TIME = { label: "time", unit: "s", direction: "none", title: "time since the first block" };
+
+function tracesCharts(row) {
+  const known = (row.cell?.traces ?? []).filter((t) => TRACES[t.quantity] && t.values.some((v) => v !== null));
+  return known.map((trace) => {
+    const [title, unit, label] = TRACES[trace.quantity];
+    const x = scaleOf(traceSpan(trace), WIDE.left, WIDE.width - WIDE.right, false);
+    const y = scaleOf([...(unit === "B" ? [0] : []), ...trace.values.filter((v) => v !== null)], WIDE.height - WIDE.bottom, WIDE.top, false);
+    return section(title,
+      svg("svg", { viewBox: `0 0 ${WIDE.width} ${WIDE.height}`, role: "img", "aria-label": `${label}: ${traceText(trace)}` },
+        axes(x, y, TIME, { label, unit, direction: "none", title: label }, WIDE), tracePath(trace, x, y)),
+      el("p", { class: "quiet" }, traceText(trace)));
+  });
+}
+
+function traceSpan(trace) {
+  return [trace.start, trace.start + trace.slot * trace.values.length];
+}
+
+function traceText({ source, slot, period, keeps }) {
+  return `Line: ${source}, read every ${formatQuantity(period, "s")}, ${keeps === "max" ? "largest" : "mean"} of ${formatQuantity(slot, "s")} each.`;
+}
+
+// A line of steps that breaks where nothing was read.
+function tracePath({ start, slot, values }, x, y) {
+  const path = values.map((value, i) => {
+    if (value === null) return "";
+    const joined = i > 0 && values[i - 1] !== null;
+    return `${joined ? "L" : "M"}${x(start + slot * i)} ${y(value)}H${x(start + slot * (i + 1))}`;
+  });
+  return svg("path", { d: path.join(""), class: "curve" });
 }
 
 function itemsTable(row) {
@@ -161,20 +232,16 @@ function itemsTable(row) {
 function repeat(row) {
   const command = row.cell?.command;
   if (!command) return null;
-  const copied = el("span", { class: "quiet", role: "status" });
+  const said = el("span", { class: "quiet", role: "status" });
   const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(command);
-      copied.textContent = " copied";
-    } catch {
-      getSelection().selectAllChildren(code);
-      copied.textContent = " selected: press Ctrl+C";
-    }
+    const done = await copied(command);
+    if (!done) getSelection().selectAllChildren(code);
+    said.textContent = done ? " copied" : " selected: press Ctrl+C";
   };
   const code = el("code", { class: "command" }, command);
   const only = `--model ${quoted(row.model)} --only ${quoted(`${row.adapter}/${row.precision}`)}`;
   const narrower = command.startsWith("effmark run") && !command.includes("--only");
-  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), copied),
+  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), said),
     narrower && el("p", { class: "quiet" }, "This configuration alone: add ", el("code", {}, only)));
 }
 
@@ -186,7 +253,7 @@ function quoted(word) {
 function provenance(row) {
   const cell = row.cell;
   if (!cell) return section("Provenance", el("p", { class: "quiet" }, "Left out to keep this page small; `effmark show` has it."));
-  const { facts, notes, command, series, tokens, power, items, stop, ...rest } = cell;
+  const { facts, notes, command, series, tokens, power, traces, methods, items, stop, ...rest } = cell;
   const environment = row.environment || {};
   return section("Provenance",
     factList("Record", { ...rest, records: cell.records.join(", "), elapsed: cell.elapsed === null ? null : `${digits(cell.elapsed)} s`, ...notes }),

@@ -5,8 +5,10 @@ const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "down", "sta
 const PARETO_X = [
   ["latency", ["tpot_s", "latency_s", "ttft_s"]],
   ["energy", ["energy_j_per_output_token", "energy_j_per_image", "energy_j_per_request"]],
-  ["memory", ["peak_memory_b", "model_size_b"]],
+  ["memory", ["peak_memory_b", "device_memory_b", "model_size_b"]],
+  ["cost", COSTS],
 ];
+const POINTS_DRAWN = 400; // a chart with more tells nothing more; those that may be on the front come first
 const FRAME = { width: 440, height: 320, left: 52, right: 14, top: 12, bottom: 40 };
 
 function scaleOf(values, from, to, logarithmic) {
@@ -101,16 +103,31 @@ function bitsClass(item) {
 
 const BITS_NAMES = ["about 32 bits", "about 16 bits", "about 8 bits", "about 4 bits", "fewer bits", "", "bits unknown"];
 
-function renderPareto({ items, places }) {
+function renderPareto({ items }) {
   const y = METRICS.get(state.y);
-  const charts = y ? PARETO_X.map(([, names]) => names.find((n) => items.some((i) => numberOf(i, n) && numberOf(i, y.name))))
-    .filter(Boolean).map((name) => paretoChart(items, METRICS.get(name), y)).filter(Boolean) : [];
-  byId("pareto").hidden = charts.length === 0;
-  if (!charts.length) return;
-  const qualities = packed.metrics.filter((m) => m.family === "quality" && items.some((i) => numberOf(i, m.name)));
+  const across = y ? PARETO_X.map(([, names]) => names.find((n) => items.some((i) => numberOf(i, n) && numberOf(i, y.name)))).filter(Boolean).map((n) => METRICS.get(n)) : [];
+  const told = across.map((x) => ({ x, ...frontOf(items, x, y) })).filter(({ points }) => points.length > 1);
+  byId("pareto").hidden = told.length === 0;
+  if (!told.length) return;
+  const qualities = packed.metrics.filter((m) => m.family === "quality" && m.direction !== "none" && items.some((i) => numberOf(i, m.name)));
   byId("pareto-choice").replaceChildren(choice("y", "Quality", qualities.map((m) => [m.name, `${m.label} ${arrow(m)}`]), true));
-  byId("charts").replaceChildren(...charts);
+  byId("charts").replaceChildren(...told.map((front) => paretoChart(front, y)));
   byId("legend").replaceChildren(...legend(items.filter((i) => numberOf(i, y.name))));
+  byId("fronts-body").replaceChildren(frontsTable(told, y));
+}
+
+// Who may be on a front, with the probability; the same as the charts show, to read and to copy.
+function frontsTable(told, y) {
+  const may = distinct(told.flatMap(({ chances }) => [...chances].filter(([, p]) => p >= 0.05).map(([item]) => item)));
+  const most = (item) => Math.max(...told.map(({ chances }) => chances.get(item) ?? 0));
+  may.sort((a, b) => most(b) - most(a));
+  return el("table", { class: "plain numbers" },
+    el("caption", {}, `Probability that no other is at least as good in ${y.label} and in the cost of the column; below 5 % left out`),
+    el("thead", {}, el("tr", {}, ["configuration", y.label, ...told.map(({ x }) => x.label)].map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, may.slice(0, LINES_SHOWN).map((item) => el("tr", {}, el("th", { scope: "row" }, label(item)),
+      el("td", {}, formatNumber(numberOf(item, y.name), y.unit), " ", el("span", { class: "spread" }, formatSpread(numberOf(item, y.name)))),
+      told.map(({ x, chances }) => el("td", {}, chances.has(item) ? formatPercent(chances.get(item)) : "–",
+        chances.has(item) && el("span", { class: "spread" }, ` at ${formatNumber(numberOf(item, x.name), x.unit)}`)))))));
 }
 
 function legend(items) {
@@ -125,35 +142,63 @@ function legend(items) {
   ];
 }
 
-function paretoChart(items, x, y) {
+// The points of a chart, those that take part in its front, and how probably each is on it.
+function frontOf(items, x, y) {
   const points = items.filter((i) => Number.isFinite(numberOf(i, x.name)?.value) && Number.isFinite(numberOf(i, y.name)?.value));
-  if (points.length < 2) return null;
   const taking = points.filter((i) => !limitBroken(i) && !exclusion(i, x.name) && !exclusion(i, y.name));
-  const chances = frontOf(taking, x, y);
-  const xScale = scaleOf(points.map((i) => numberOf(i, x.name).value), FRAME.left, FRAME.width - FRAME.right, true);
+  const chances = new Map();
+  for (const members of comparableGroups(taking, x, y)) {
+    const pairs = members.map((i) => [numberOf(i, x.name), numberOf(i, y.name)]);
+    frontProbability(pairs, [x.direction, y.direction]).forEach((p, k) => chances.set(members[k], p));
+  }
+  return { points, taking, chances };
+}
+
+function paretoChart({ x, points: all, taking, chances }, y) {
+  const likelyFirst = [...all].sort((a, b) => (chances.get(b) ?? -1) - (chances.get(a) ?? -1));
+  const points = likelyFirst.slice(0, POINTS_DRAWN);
   const upwards = y.direction === "higher";
   const [bottom, top] = [FRAME.height - FRAME.bottom, FRAME.top];
-  const qualities = points.map((i) => numberOf(i, y.name).value);
-  const yScale = scaleOf(qualities, upwards ? bottom : top, upwards ? top : bottom, y.unit === "nat");
   const leaders = bestByItems(points, y);
+  const xScale = scaleOf(withIntervals(points.map((i) => numberOf(i, x.name))), FRAME.left, FRAME.width - FRAME.right, true);
+  const qualities = withIntervals(points.map((i) => ({ ...numberOf(i, y.name), ...interval(numberOf(i, y.name), leaders) })));
+  const yScale = scaleOf(qualities, upwards ? bottom : top, upwards ? top : bottom, y.unit === "nat");
   const order = [...points].sort((a, b) => numberOf(a, x.name).value - numberOf(b, x.name).value);
+  const named = namedPoints(order, taking, x, y, chances);
   const picture = svg("svg", { viewBox: `0 0 ${FRAME.width} ${FRAME.height}`, role: "group", "aria-label": `${y.label} against ${x.label}, ${count(points.length, "point")}; arrow keys move between points`, onkeydown: walk },
     axes(xScale, yScale, x, y), limitLines(xScale, yScale, x, y),
     frontLine(taking, x, y, xScale, yScale),
     order.map((item) => point(item, x, y, xScale, yScale, chances.get(item), leaders)),
-    labels(order, x, y, xScale, yScale, chances));
+    tags(named, order, x, y, xScale, yScale));
   picture.querySelector(".mark-point")?.setAttribute("tabindex", 0);
-  const title = `${y.label} against ${x.label}`;
-  return el("figure", { class: "chart" }, el("figcaption", {}, title, groupNote(taking, x, y)), picture);
+  return el("figure", { class: "chart" },
+    el("figcaption", {}, `${y.label} against ${x.label}`, el("span", { class: "quiet" }, chartNotes(x, y, all, taking).map((n) => ` · ${n}`)), frontless(all, taking, x, y)), picture, frontList(named, chances));
 }
 
-function frontOf(items, x, y) {
-  const found = new Map();
-  for (const members of comparableGroups(items, x, y)) {
-    const pairs = members.map((i) => [numberOf(i, x.name), numberOf(i, y.name)]);
-    frontProbability(pairs, [x.direction, y.direction]).forEach((p, k) => found.set(members[k], p));
-  }
-  return found;
+// What an axis must show: all values, and their intervals as far as these do not dwarf the values.
+function withIntervals(numbers) {
+  const values = numbers.map((n) => n.value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = (high - low || Math.abs(high) * 0.05) * 0.6;
+  const ends = numbers.flatMap((n) => [n.low, n.high]).filter((v) => v !== null && v > Math.max(low - room, low > 0 ? low / 2 : -Infinity) && v < high + room);
+  return [...values, ...ends];
+}
+
+// Where nothing may rank there is no front, unless somebody asks for it.
+function frontless(all, taking, x, y) {
+  if (taking.length > 0) return null;
+  const why = distinct(all.flatMap((i) => [exclusion(i, x.name), exclusion(i, y.name)])).filter((mark) => mark in packed.marks && mark !== "suspect");
+  const admit = () => update({ admit: distinct([...state.admit, ...why]) });
+  return el("span", { class: "quiet" }, ` · no front: ${why.join(" and ") || "nothing here may rank"} `,
+    why.length > 0 && el("button", { type: "button", class: "inline", onclick: admit, "data-key": `admit ${x.name}` }, "draw it all the same"));
+}
+
+function chartNotes(x, y, all, taking) {
+  const groups = comparableGroups(taking, x, y).length;
+  return [
+    groups > 1 && `${groups} groups that do not compare, one front each`,
+    all.length > POINTS_DRAWN && `${POINTS_DRAWN} of ${all.length.toLocaleString("en")} points drawn`,
+  ].filter(Boolean);
 }
 
 function comparableGroups(items, x, y) {
@@ -165,16 +210,9 @@ function comparableGroups(items, x, y) {
   return [...groups.values()];
 }
 
-function groupNote(items, x, y) {
-  const n = comparableGroups(items, x, y).length;
-  return n > 1 ? el("span", { class: "quiet" }, ` · ${n} groups that do not compare, one front each`) : null;
-}
-
 function frontLine(items, x, y, xScale, yScale) {
   return comparableGroups(items, x, y).map((members) => {
-    const sign = { lower: -1, higher: 1 };
-    const pairs = members.map((i) => [sign[x.direction] * numberOf(i, x.name).value, sign[y.direction] * numberOf(i, y.name).value]);
-    const best = front(pairs).map((k) => members[k]).sort((a, b) => numberOf(a, x.name).value - numberOf(b, x.name).value);
+    const best = bestByValue(members, x, y).sort((a, b) => numberOf(a, x.name).value - numberOf(b, x.name).value);
     const path = best.map((item, k) => {
       const [px, py] = [xScale(numberOf(item, x.name).value), yScale(numberOf(item, y.name).value)];
       return k === 0 ? `M${px} ${py}` : `H${px}V${py}`;
@@ -239,34 +277,57 @@ function whisker(number, place, scale) {
   return svg("line", { x1, y1, x2, y2, class: "error" });
 }
 
-// Names of the points that may be on the front, where there is room for them.
-function labels(items, x, y, xScale, yScale, chances) {
-  const boxes = items.map((i) => {
-    const [px, py] = [xScale(numberOf(i, x.name).value), yScale(numberOf(i, y.name).value)];
-    return [px - 6, py - 6, px + 6, py + 6];
-  });
-  const likely = items.filter((i) => (chances.get(i) ?? 0) >= 0.05).sort((a, b) => chances.get(b) - chances.get(a));
-  const several = distinct(likely.map((i) => i.model)).length > 1;
-  return likely.map((item) => {
-    const name = (several ? `${clipped(item.model)} ` : "") + clipped(runtimeName(item));
-    const share = chances.get(item) < 0.995 ? ` ${formatPercent(chances.get(item))}` : "";
-    return placedLabel(name + share, xScale(numberOf(item, x.name).value), yScale(numberOf(item, y.name).value), boxes);
-  });
+const POINTS_NAMED = 8;
+
+// The points that may be on the front; without a front, those that no other beats by value.
+function namedPoints(items, taking, x, y, chances) {
+  const likely = taking.length
+    ? items.filter((i) => (chances.get(i) ?? 0) >= 0.05)
+    : comparableGroups(items, x, y).flatMap((members) => bestByValue(members, x, y));
+  return likely.sort((a, b) => (chances.get(b) ?? 0) - (chances.get(a) ?? 0)).slice(0, POINTS_NAMED);
+}
+
+// A letter beside each named point, and what the letters stand for below the chart.
+function tags(named, items, x, y, xScale, yScale) {
+  const at = (item) => [xScale(numberOf(item, x.name).value), yScale(numberOf(item, y.name).value)];
+  const boxes = items.map(at).map(([px, py]) => [px - 6, py - 6, px + 6, py + 6]);
+  return named.map((item, k) => placedLabel(letter(k), ...at(item), boxes));
+}
+
+function letter(k) {
+  return String.fromCharCode(65 + k);
+}
+
+function frontList(named, chances) {
+  const several = distinct(named.map((i) => i.model)).length > 1;
+  const name = (item) => (several ? `${clipped(item.model)} ` : "") + runtimeName(item);
+  return el("ol", { class: "front-list" }, named.map((item, k) => {
+    const look = appearance(item);
+    const chance = chances.get(item);
+    return el("li", {}, el("b", {}, letter(k)),
+      svg("svg", { viewBox: "-8 -8 16 16", class: "swatch", "aria-hidden": "true" }, shape(look.shape, 4.6, { class: `point c${look.colour}${chance === undefined ? " out" : ""}`, "fill-opacity": chance === undefined ? 0 : 0.12 + 0.88 * chance })),
+      el("span", {}, name(item)), chance !== undefined && el("span", { class: "quiet" }, formatPercent(chance)));
+  }));
+}
+
+function bestByValue(members, x, y) {
+  const sign = { lower: -1, higher: 1 };
+  return front(members.map((i) => [x, y].map((m) => sign[m.direction] * numberOf(i, m.name).value))).map((k) => members[k]);
 }
 
 function clipped(name, most = 22) {
   return name.length > most ? `${name.slice(0, most - 1)}…` : name;
 }
 
-function placedLabel(name, px, py, boxes) {
+function placedLabel(name, px, py, boxes, class_ = "label", frame = FRAME) {
   const width = name.length * 5.3;
   for (const [dx, dy, anchor] of [[9, 3.5, "start"], [-9, 3.5, "end"], [9, -8, "start"], [9, 15, "start"], [-9, -8, "end"], [-9, 15, "end"]]) {
     const left = anchor === "start" ? px + dx : px + dx - width;
     const box = [left, py + dy - 9, left + width, py + dy + 3];
-    const fits = box[0] > FRAME.left && box[2] < FRAME.width - 2 && box[1] > 2 && box[3] < FRAME.height - FRAME.bottom;
+    const fits = box[0] > frame.left && box[2] < frame.width - 2 && box[1] > 2 && box[3] < frame.height - frame.bottom;
     if (!fits || boxes.some((b) => box[0] < b[2] && box[2] > b[0] && box[1] < b[3] && box[3] > b[1])) continue;
     boxes.push(box);
-    return svg("text", { x: px + dx, y: py + dy, "text-anchor": anchor, class: "label" }, name);
+    return svg("text", { x: px + dx, y: py + dy, "text-anchor": anchor, class: class_ }, name);
   }
   return null;
 }

@@ -14,23 +14,38 @@ function renderCompare(items) {
     byId("compare-body").replaceChildren(el("p", {}, `${fullName(pair[0])} is chosen; tick a second line to compare. `, clear));
     return;
   }
-  byId("compare-body").replaceChildren(pairTable(...pair), differences(...pair), el("p", {}, clear));
+  byId("compare-body").replaceChildren(pairTable(...pair), ...onlyOne(...pair), differences(...pair), el("p", {}, clear));
 }
 
 function pairTable(a, b) {
   const shared = packed.metrics.filter((m) => numberOf(a, m.name) && numberOf(b, m.name));
-  const lines = shared.map((m) => pairLine(m, a, b));
-  const head = ["metric", `A: ${label(a)}`, `B: ${label(b)}`, "B / A", "verdict"];
+  const axis = ratioAxis(shared.map((m) => ratioOf(numberOf(a, m.name), numberOf(b, m.name))));
+  const lines = shared.map((m) => pairLine(m, a, b, axis));
+  const head = ["metric", `A: ${label(a)}`, `B: ${label(b)}`, "B / A", `${digits(1 / axis.most)} to ${digits(axis.most)} ×`, "verdict"];
   return el("div", { class: "scroll" }, el("table", { class: "plain numbers" },
-    el("caption", {}, "Each line at 95 % confidence on its own. Unpaired numbers are treated as independent."),
+    el("caption", {}, "Each line at 95 % confidence on its own. Numbers that share no items are treated as independent."),
     el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, lines)));
+}
+
+// What only one of two has, and why the other has not.
+function onlyOne(a, b) {
+  const gaps = packed.metrics.filter((m) => Boolean(numberOf(a, m.name)) !== Boolean(numberOf(b, m.name)));
+  if (!gaps.length) return [];
+  const why = (item, name) => {
+    const absent = sourceRow(item, name)?.missing.get(name);
+    return absent ? ` (${absent.reason.replaceAll("_", " ")}: ${absent.detail})` : "";
+  };
+  return [el("details", {}, el("summary", {}, `Only one of the two has ${count(gaps.length, "number")}`), el("ul", {}, gaps.map((m) => {
+    const [has, lacks, name] = numberOf(a, m.name) ? [a, b, "A"] : [b, a, "B"];
+    return el("li", {}, `${m.label}: ${name} ${formatNumber(numberOf(has, m.name), m.unit)}; the other has none${why(lacks, m.name)}`);
+  })))];
 }
 
 function label(item) {
   return state.view === "cells" ? `${fullName(item)} · ${item.workload}` : fullName(item);
 }
 
-function pairLine(metric, a, b) {
+function pairLine(metric, a, b, axis) {
   const [x, y] = [numberOf(a, metric.name), numberOf(b, metric.name)];
   const ratio = ratioOf(x, y);
   const [word, kind] = comparableWith(a, metric.name) === comparableWith(b, metric.name) ? judged(metric, x, y) : ["do not compare", "none"];
@@ -38,16 +53,40 @@ function pairLine(metric, a, b) {
     el("th", { scope: "row", tip: definition(metric) }, metric.label, " ", arrow(metric)),
     el("td", {}, formatNumber(x, metric.unit), " ", el("span", { class: "spread" }, formatSpread(x))),
     el("td", {}, formatNumber(y, metric.unit), " ", el("span", { class: "spread" }, formatSpread(y))),
-    el("td", {}, ratio), el("td", { class: `verdict ${kind}` }, word));
+    el("td", {}, ratioText(ratio)), el("td", {}, ratioMark(ratio, axis)), el("td", { class: `verdict ${kind}` }, word));
 }
 
+// B / A with bounds that no chance can make negative: the error is that of the logarithm.
 function ratioOf(x, y) {
-  if (!x.value || !Number.isFinite(x.value + y.value)) return "–";
-  const ratio = y.value / x.value;
+  const value = y.value / x.value;
+  if (!(value > 0) || !Number.isFinite(value)) return null;
   const relative = relativeError(x, y);
-  if (!relative) return `${digits(ratio)} ×`;
-  const half = Z * Math.abs(ratio) * relative;
-  return `${digits(ratio)} × (${digits(ratio - half)} – ${digits(ratio + half)})`;
+  const factor = relative ? Math.exp(Z * relative) : null;
+  return { value, low: factor && value / factor, high: factor && value * factor };
+}
+
+function ratioText(ratio) {
+  if (!ratio) return "–";
+  const value = `${digits(ratio.value)} ×`;
+  return ratio.high ? `${value} (${digits(ratio.low)} – ${digits(ratio.high)})` : value;
+}
+
+// All ratios on one logarithmic axis around 1, wide enough for most and never wider than 16 times.
+const RATIO_WIDTH = 120;
+
+function ratioAxis(ratios) {
+  const known = ratios.filter((r) => r && r.value > 0).map((r) => Math.abs(Math.log(r.value))).sort((x, y) => x - y);
+  const most = Math.min(Math.log(16), Math.max(Math.log(1.25), 1.3 * (known[Math.floor(known.length * 0.9)] ?? 0)));
+  const axis = (ratio) => RATIO_WIDTH / 2 + (RATIO_WIDTH / 2 - 4) * Math.min(1, Math.max(-1, Math.log(Math.max(ratio, 1e-9)) / most));
+  return Object.assign(axis, { most: Math.exp(most) });
+}
+
+function ratioMark(ratio, axis) {
+  if (!ratio || ratio.value <= 0) return null;
+  return svg("svg", { viewBox: `0 0 ${RATIO_WIDTH} 14`, class: "whisker wide", "aria-hidden": "true" },
+    svg("line", { x1: 0, x2: RATIO_WIDTH, y1: 7, y2: 7, class: "rail" }), svg("line", { x1: RATIO_WIDTH / 2, x2: RATIO_WIDTH / 2, y1: 0, y2: 14, class: "one" }),
+    ratio.high !== null && svg("line", { x1: axis(ratio.low), x2: axis(ratio.high), y1: 7, y2: 7, class: "range" }),
+    svg("circle", { cx: axis(ratio.value), cy: 7, r: 3.2, class: "dot" }));
 }
 
 // The relative error of y / x; paired draws give that of the ratio itself.
@@ -59,11 +98,18 @@ function relativeError(x, y) {
   return Math.hypot(x.error / x.value, y.error / y.value);
 }
 
+// Whether the interval of the ratio leaves out 1; of the difference 0, where there is no ratio.
+function isApart(x, y) {
+  const ratio = ratioOf(x, y);
+  if (!ratio) return Math.abs(y.value - x.value) > Z * errorOfDifference(x, y);
+  return ratio.high === null ? ratio.value !== 1 : ratio.low > 1 || ratio.high < 1;
+}
+
 function judged(metric, x, y) {
   const difference = y.value - x.value;
   if (difference === 0 || Number.isNaN(difference)) return ["same", "none"];
-  if (x.error === null || y.error === null) return ["one sample: undecided", "none"];
-  if (Math.abs(difference) <= Z * errorOfDifference(x, y)) return ["undecided", "none"];
+  if (x.error === null || y.error === null) return ["undecided: one sample", "none"];
+  if (!isApart(x, y)) return ["undecided", "none"];
   if (metric.direction === "none") return ["differs", "none"];
   return difference > 0 === (metric.direction === "higher") ? ["B better ▲", "better"] : ["B worse ▼", "worse"];
 }

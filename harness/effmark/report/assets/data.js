@@ -99,8 +99,7 @@ function sourceRow(item, name) {
 
 // Facts of the model process and its quality stand beside the cost of any workload.
 function isShared(name) {
-  const metric = METRICS.get(name);
-  return Boolean(metric) && (metric.process || metric.family === "quality");
+  return Boolean(METRICS.get(name)?.shared);
 }
 
 function numberOf(item, name) {

@@ -29,6 +29,16 @@ function count(n, noun) {
   return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 }
 
+// Whether a text reached the clipboard; a page opened from a file may not be allowed to.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 // One tooltip for the whole page: shown on hover and on keyboard focus, hidden by Escape.
 
 function describe(node, text) {

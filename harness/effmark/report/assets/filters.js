@@ -3,12 +3,13 @@
 const NAMES = { suite: "Suite", machine: "Machine", model: "Model", adapter: "Runtime", precision: "Precision", device: "Device", load: "Workload" };
 const CHOICES_SHOWN = 100;
 const LIMIT_METRICS = {
-  quality: ["accuracy", "bits_per_byte", "top1_agreement", "information_capacity", "kl_divergence", "quality_retention"],
+  quality: ["accuracy", "bits_per_byte", "top1_agreement", "pass_at_1", "eff_at_1", "majority_accuracy", "information_capacity", "kl_divergence", "quality_retention"],
   latency: ["tpot_s", "latency_s", "ttft_s", "e2e_latency_s", "tpot_p95_s", "ttft_p95_s"],
   energy: ["energy_j_per_output_token", "energy_j_per_image", "energy_j_per_request"],
   memory: ["peak_memory_b", "device_memory_b", "model_size_b"],
+  cost: COSTS,
 };
-const LIMIT_NAMES = { quality: "Quality floor", latency: "Latency budget", energy: "Energy budget", memory: "Memory budget" };
+const LIMIT_NAMES = { quality: "Quality floor", latency: "Latency budget", energy: "Energy budget", memory: "Memory budget", cost: "Cost budget" };
 const STEPS = 60;
 
 function renderFilters() {
@@ -18,10 +19,10 @@ function renderFilters() {
   byId("switches").replaceChildren(...switches());
 }
 
-// A slider under the hand is never replaced: only its text follows.
+// A slider or field under the hand is never replaced: only its text follows.
 function renderLimits() {
-  const held = document.activeElement?.type === "range" && byId("limits").contains(document.activeElement);
-  if (!held) byId("limits").replaceChildren(...LIMITS.map(limit).filter(Boolean));
+  const held = document.activeElement;
+  if (!held?.dataset.held || !byId("limits").contains(held)) byId("limits").replaceChildren(...LIMITS.map(limit).filter(Boolean));
 }
 
 function filter(name) {
@@ -96,19 +97,46 @@ function limit(name) {
   const metric = METRICS.get(offered.includes(state[name]?.metric) ? state[name].metric : offered[0]);
   const scale = limitScale(items, metric);
   const bound = state[name]?.metric === metric.name ? state[name].bound : null;
-  const output = el("output", {}, limitText(metric, bound));
+  const shown = limitText(metric, bound);
+  const about = `${LIMIT_NAMES[name]}, ${metric.label}`;
+  const field = el("input", {
+    type: "text", class: "bound-text", value: shown, size: 9, "aria-label": `${about}, typed`, autocomplete: "off", spellcheck: "false",
+    "data-key": `typed ${name}`, tip: `Type a bound, such as ${formatQuantity(scale.value(STEPS / 2), metric.unit)}; empty for any.`,
+  });
   const input = el("input", {
-    type: "range", min: 0, max: STEPS, step: 1, value: bound === null ? 0 : scale.step(bound),
-    "aria-label": `${LIMIT_NAMES[name]}, ${metric.label}`, "aria-valuetext": limitText(metric, bound), "data-key": `limit ${name}`,
+    type: "range", min: 0, max: STEPS, step: 1, value: bound === null ? 0 : scale.step(bound), "data-held": "yes",
+    "aria-label": about, "aria-valuetext": shown, "data-key": `limit ${name}`,
   });
   input.addEventListener("input", () => {
     const value = Number(input.value) === 0 ? null : scale.value(Number(input.value));
-    output.textContent = limitText(metric, value);
-    input.setAttribute("aria-valuetext", output.textContent);
+    field.value = limitText(metric, value);
+    input.setAttribute("aria-valuetext", field.value);
     update({ [name]: value === null ? null : { metric: metric.name, bound: value } });
   });
-  return el("div", { class: "limit" }, el("div", { class: "limit-head" },
-    el("span", {}, LIMIT_NAMES[name]), limitMetric(name, metric, offered), output), input);
+  field.addEventListener("change", () => {
+    const value = readQuantity(field.value, metric.unit, scale.value(STEPS / 2));
+    update({ [name]: value === null ? null : { metric: metric.name, bound: value } });
+  });
+  field.addEventListener("focus", () => field.select());
+  return el("div", { class: bound === null ? "limit" : "limit active" }, el("div", { class: "limit-head" },
+    el("span", {}, LIMIT_NAMES[name]), limitMetric(name, metric, offered), field), input);
+}
+
+const PREFIXES = { T: 1e12, G: 1e9, M: 1e6, k: 1e3, K: 1e3, "": 1, m: 1e-3, "µ": 1e-6, "μ": 1e-6, u: 1e-6, n: 1e-9 };
+
+// What somebody typed, in the unit of the metric: `20 ms`, `2 J/token`, `500M`; null for no bound.
+// A bare number takes the prefix that numbers of this size are shown with.
+function readQuantity(typed, unit, usual) {
+  const found = /^[\s≤≥<>=~]*([0-9]*[.,]?[0-9]+(?:e[-+]?[0-9]+)?)\s*(.*)$/i.exec(typed.trim());
+  if (!found) return null;
+  const number = Number(found[1].replace(",", "."));
+  const short = unit === "ratio" ? "" : unit.split("/")[0];
+  const rest = found[2].replace(/\s*\/.*$/, "").trim();
+  const suffix = rest || (formatQuantity(usual, unit).split(" ")[1] || "").replace(/\/.*$/, "");
+  if (unit.startsWith("USD/")) return number / 1e6;
+  const prefix = short && suffix.endsWith(short) ? suffix.slice(0, -short.length) : suffix;
+  if (suffix === "%" && !short) return number / 100;
+  return prefix in PREFIXES ? number * PREFIXES[prefix] : null;
 }
 
 function limitMetric(name, metric, offered) {
@@ -158,7 +186,7 @@ function limitBroken(item) {
     const number = numberOf(item, metric);
     if (!number) return `${told.label} is missing`;
     const fits = told.direction === "higher" ? number.value >= bound : number.value <= bound;
-    if (!fits) return `${told.label} ${formatQuantity(number.value, told.unit)}, not ${limitText(told, bound)}`;
+    if (!fits) return `${told.label} is ${formatQuantity(number.value, told.unit)}, not ${limitText(told, bound)}`;
   }
   return "";
 }
@@ -171,10 +199,11 @@ function switches() {
     admit: event.target.checked ? [...state.admit, mark] : state.admit.filter((m) => m !== mark),
   });
   return [
-    shown.length > 0 && el("span", { class: "quiet" }, "also rank"),
-    ...shown.map((mark) => toggle(mark, state.admit.includes(mark), admit(mark), packed.marks[mark])),
-    present.has("suspect") && toggle("leave out suspect", state.strict, (e) => update({ strict: e.target.checked }), packed.marks.suspect),
-    toggle("hide unranked", state.hide, (e) => update({ hide: e.target.checked }), "hide lines that have no rank by this metric"),
+    shown.length > 0 && el("span", { class: "quiet" }, "Also rank"),
+    ...shown.map((mark) => toggle(mark, state.admit.includes(mark), admit(mark), `rank what is ${mark}, too: ${packed.marks[mark]}`)),
+    el("span", { class: "quiet" }, "Leave out"),
+    present.has("suspect") && toggle("suspect", state.strict, (e) => update({ strict: e.target.checked }), `rank nothing that is suspect: ${packed.marks.suspect}`),
+    toggle("unranked", state.hide, (e) => update({ hide: e.target.checked }), "hide lines that have no rank by this metric"),
   ].filter(Boolean);
 }
 

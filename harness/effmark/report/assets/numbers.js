@@ -3,13 +3,15 @@
 const Z = 1.959963984540054; // half-width of a 95 % interval in standard errors
 const DECIMAL = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]];
 const SMALL = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
-const PREFIXED = new Set(["s", "J", "W", "Hz", "J/token", "J/image", "J/request", "J/step", "J·s/token", "FLOP"]);
+const DENOMINATORS = ["token", "request", "image", "call", "step"];
+const PREFIXED = new Set(["s", "J", "W", "Hz", "J·s/token", "FLOP", "FLOP/s", ...DENOMINATORS.flatMap((d) => [`J/${d}`, `g/${d}`])]);
 const BARE = new Set(["count", "FLOP/token", "instruction/token"]);
 
 function formatQuantity(value, unit) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞";
   if (unit === "B") return prefixed(value, "B", DECIMAL);
   if (PREFIXED.has(unit)) return prefixed(value, unit, Math.abs(value) >= 1 ? DECIMAL : SMALL);
+  if (unit.startsWith("USD/") && DENOMINATORS.includes(unit.slice(4))) return `${digits(value * 1e6)} USD/M ${unit.slice(4)}`; // as prices of tokens are told
   if (unit === "ratio" || unit === "") return digits(value);
   if (BARE.has(unit)) return prefixed(value, "", DECIMAL);
   return `${digits(value)} ${unit}`;

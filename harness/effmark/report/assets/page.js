@@ -33,8 +33,8 @@ function renderRankNote({ items, places }) {
 function renderNotes() {
   const notes = honestNotes();
   byId("notes").hidden = notes.length === 0;
-  byId("notes").firstElementChild.open = innerWidth > 700 || notes.length < 3;
-  byId("notes-list").replaceChildren(...notes.map((n) => el("li", {}, n)));
+  byId("notes-summary").replaceChildren(`Before you trust it: `, el("span", {}, notes.map(([title]) => title).join(" · ")));
+  byId("notes-list").replaceChildren(...notes.map(([title, body]) => el("li", {}, el("b", {}, title), " – ", body)));
 }
 
 function honestNotes() {
@@ -44,18 +44,22 @@ function honestNotes() {
   const { count: damaged, places } = packed.damage;
   const left = packed.left_out;
   const machines = distinct(rows.map((r) => r.machine));
+  const failed = rows.filter((r) => r.outcome !== "ok");
+  const some = (list, title, body) => (list.length ? [`${list.length.toLocaleString("en")} of ${count(rows.length, "cell")} ${title}`, body] : null);
   return [
-    marked("dequantised").length && `${models("dequantised")}: the full-precision weights are a dequantised low-bit file. It shows cost; no ranking of low-bit schemes by quality is drawn from it.`,
-    estimated && "Energy marked ~ is estimated by a model of the hardware, not measured; it is not ranked unless you ask for it.",
-    marked("random").length && `${models("random")}: random weights; no quality is ranked.`,
-    marked("emulated").length && `${count(marked("emulated").length, "cell")} ran emulated low-bit kernels; no speed or energy is ranked.`,
-    marked("suspect").length && `${count(marked("suspect").length, "cell")} of ${rows.length} suspect: something disturbed the measurement. They rank, with their mark.`,
-    marked("invalid").length && `${count(marked("invalid").length, "cell")} invalid: kept on the page, not ranked.`,
-    machines.length > 1 && `${machines.length} machines: times, energy and memory rank only within a machine.`,
-    damaged && `${count(damaged, "line")} of the journals could not be read and ${damaged === 1 ? "is" : "are"} not on this page: ${places.slice(0, 3).join("; ")}${damaged > 3 ? " …" : ""}`,
-    left.rows && `${count(left.rows, "cell")} left out to keep this page small; the best by each headline metric are here. \`effmark leaderboard --format csv\` has all.`,
-    left.draws && "There are too many cells to compare quality in pairs on this page: ranks by quality share more places than they must.",
-    left.details && `${count(left.details, "cell")} without curves and provenance, to keep this page small; \`effmark show\` has them.`,
+    some(marked("invalid"), "invalid", "A check found that their numbers do not hold: kept on the page, not ranked."),
+    some(marked("suspect"), "suspect", "Something disturbed the measurement; the cell says what, and what helps. They rank, with their mark."),
+    estimated && ["energy estimated", "Numbers marked ~ come from a model of the hardware, not from a meter; they are not ranked unless you ask for it."],
+    marked("dequantised").length && ["dequantised weights", `${models("dequantised")}: the full-precision weights are a dequantised low-bit file. They show cost; no ranking of low-bit schemes by quality is drawn from them.`],
+    marked("random").length && ["random weights", `${models("random")}: no quality is ranked.`],
+    some(marked("emulated"), "emulated", "Low-bit weights were expanded before the arithmetic; no speed or energy is ranked."),
+    some(marked("foreign"), "imported", "Measured by another tool and by its rules; shown, not ranked unless you ask for it."),
+    some(failed, "without numbers", "They failed, did not fit or are not supported; the list of what is missing has each reason."),
+    machines.length > 1 && [`${machines.length} machines`, "Times, energy and memory rank only within a machine."],
+    damaged && [`${count(damaged, "unreadable line")}`, `Not on this page, because the journals are damaged there: ${places.slice(0, 3).join("; ")}${damaged > 3 ? " …" : ""}`],
+    left.rows && [`${count(left.rows, "cell")} left out`, "To keep this page small; the best by each headline metric are here. `effmark leaderboard --format csv` has all."],
+    left.draws && ["more ties than needed", "There are too many cells to compare quality in pairs on this page: ranks by quality share more places than they must."],
+    left.details && [`${count(left.details, "cell")} without curves`, "To keep this page small; `effmark show` has their curves and provenance."],
   ].filter(Boolean);
 }
 
@@ -100,6 +104,7 @@ function storedTheme() {
 
 function start() {
   watchTips();
+  byId("controls").open = innerWidth > 700;
   setTheme(storedTheme());
   const themes = ["", "dark", "light"];
   byId("theme").addEventListener("click", () => {
@@ -113,12 +118,16 @@ function start() {
     readAddress();
     render();
   });
+  byId("link").addEventListener("click", copyLink);
   byId("cell-close").addEventListener("click", () => update({ cell: "" }));
   byId("cell").addEventListener("close", () => state.cell && update({ cell: "" }));
   byId("cell").addEventListener("click", (event) => event.target === byId("cell") && update({ cell: "" }));
   addEventListener("hashchange", () => {
     readAddress();
     render();
+  });
+  addEventListener("beforeprint", () => {
+    byId("notes").firstElementChild.open = true;
   });
   document.addEventListener("click", closeMenus);
   document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus({ target: document.body }));
@@ -127,6 +136,10 @@ function start() {
   renderDefinitions();
   readAddress();
   render();
+}
+
+async function copyLink() {
+  byId("link-said").textContent = (await copied(location.href)) ? "copied" : "copy the address above";
 }
 
 function closeMenus(event) {

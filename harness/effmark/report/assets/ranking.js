@@ -3,11 +3,11 @@
 const CONFIDENCE = 0.95;
 const DRAWS = 200;
 const BARRED = {
-  cost: ["invalid", "emulated"],
-  energy: ["invalid", "emulated"],
-  joined: ["invalid", "emulated", "random", "dequantised"],
-  quality: ["invalid", "random", "dequantised"],
-  size: ["invalid"],
+  cost: ["invalid", "foreign", "emulated"],
+  energy: ["invalid", "foreign", "emulated"],
+  joined: ["invalid", "foreign", "emulated", "random", "dequantised"],
+  quality: ["invalid", "foreign", "random", "dequantised"],
+  size: ["invalid", "foreign"],
 };
 
 // Why an item has no rank by a metric; an empty text where it has one.
@@ -28,7 +28,7 @@ function comparableWith(item, name) {
   const metric = METRICS.get(name);
   const parts = [item.suite];
   if (!metric.process) parts.push(sourceRow(item, name).workload);
-  if (!isShared(name)) parts.push(item.machine);
+  if (metric.machine) parts.push(item.machine);
   if (name === "perplexity") parts.push(item.model);
   return JSON.stringify(parts);
 }
@@ -60,26 +60,29 @@ function ranks(numbers, direction) {
   const worse = new Array(n).fill(0);
   const critical = n > 1 ? normalQuantile(1 - (1 - CONFIDENCE) / (n * (n - 1))) : 0;
   const sign = direction === "higher" ? 1 : -1;
+  const values = Float64Array.from(numbers, (number) => sign * number.value);
+  const squares = Float64Array.from(numbers, (number) => (critical * (number.error ?? 0)) ** 2);
   for (let i = 0; i < n; i++) {
     for (let j = i + 1; j < n; j++) {
-      const [a, b] = [numbers[i], numbers[j]];
-      const lead = a.value === b.value ? 0 : sign * (a.value - b.value);
-      if (!isClear(a, b, Math.abs(lead), critical)) continue;
-      const [winner, loser] = lead > 0 ? [i, j] : [j, i];
-      better[loser]++;
-      worse[winner]++;
+      if (values[i] === values[j]) continue;
+      const lead = values[i] - values[j];
+      const clear = arePaired(numbers[i], numbers[j])
+        ? Math.abs(lead) > critical * spreadOfDifference(numbers[i].draws, numbers[j].draws)
+        : lead * lead > squares[i] + squares[j];
+      if (!clear) continue;
+      better[lead > 0 ? j : i]++;
+      worse[lead > 0 ? i : j]++;
     }
   }
   return numbers.map((number, i) => ({ low: 1 + better[i], high: n - worse[i], of: n, certain: number.error !== null }));
 }
 
-function isClear(a, b, lead, critical) {
-  if (lead === 0) return false;
-  return lead > critical * errorOfDifference(a, b);
+function arePaired(a, b) {
+  return a.draws !== undefined && b.draws !== undefined && a.items === b.items;
 }
 
 function errorOfDifference(a, b) {
-  if (a.draws && b.draws && a.items === b.items) return spreadOfDifference(a.draws, b.draws);
+  if (arePaired(a, b)) return spreadOfDifference(a.draws, b.draws);
   return Math.hypot(a.error ?? 0, b.error ?? 0);
 }
 

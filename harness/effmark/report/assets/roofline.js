@@ -2,7 +2,7 @@
 
 const ROOF = { width: 640, height: 320, left: 84, right: 16, top: 12, bottom: 42 };
 const INTENSITY = { label: "arithmetic intensity", unit: "ratio", direction: "none", title: "FLOPs per byte that must be read" };
-const SPEED = { label: "speed", unit: "FLOP", direction: "higher", title: "FLOP per second" };
+const SPEED = { label: "speed", unit: "FLOP/s", direction: "higher", title: "FLOP per second" };
 
 function renderRoofline(items) {
   const places = new Map();
@@ -17,6 +17,14 @@ function renderRoofline(items) {
   const figures = [...largestPeaks(places)].map(rooflineChart);
   byId("roofline").hidden = figures.length === 0;
   byId("roofs").replaceChildren(...figures);
+  byId("roof-note").textContent = roofNote([...places.values()].flat());
+}
+
+function roofNote(points) {
+  const above = points.filter(({ intensity, speed, peaks }) => speed > Math.min(peaks.flops, peaks.bandwidth * intensity)).length;
+  return "The line is what the machine can do, from peaks measured on it in the same run: as fast as memory delivers, up to what the cores compute. "
+    + "MBU and MFU, in the table and at each point, say how close a cell comes."
+    + (above ? ` ${count(above, "point")} above the line: the peak was measured while other work ran, or the weights stayed in a cache.` : "");
 }
 
 function peaksOf(row) {
@@ -62,10 +70,21 @@ function rooflineChart({ name, points, peaks }) {
       svg("circle", { r: 12, class: "target" }), shape(look.shape, 4.6, { class: `point c${look.colour}` }));
   });
   const picture = svg("svg", { viewBox: `0 0 ${ROOF.width} ${ROOF.height}`, role: "group", "aria-label": `roofline of ${name}; arrow keys move between points`, onkeydown: walk },
-    axes(x, y, INTENSITY, SPEED, ROOF), svg("path", { d: roof, class: "roof" }), dots);
+    axes(x, y, INTENSITY, SPEED, ROOF), svg("path", { d: roof, class: "roof" }), dots, roofLabels(points, x, y));
   picture.querySelector(".mark-point")?.setAttribute("tabindex", 0);
   return el("figure", { class: "chart" }, el("figcaption", {}, `${name}: `,
     `${formatQuantity(peaks.bandwidth, "B")}/s and ${formatQuantity(peaks.flops, "FLOP")}/s measured here`), picture);
+}
+
+// The names of the points nearest to what the machine can do, where there is room.
+const ROOF_LABELS = 8;
+
+function roofLabels(points, x, y) {
+  const boxes = points.map(({ intensity, speed }) => [x(intensity) - 6, y(speed) - 6, x(intensity) + 6, y(speed) + 6]);
+  const share = ({ intensity, speed, peaks }) => speed / Math.min(peaks.flops, peaks.bandwidth * intensity);
+  const several = distinct(points.map(({ item }) => item.model)).length > 1;
+  return [...points].sort((a, b) => share(b) - share(a)).slice(0, ROOF_LABELS).map(({ item, intensity, speed }) =>
+    placedLabel((several ? `${clipped(item.model)} ` : "") + clipped(runtimeName(item)), x(intensity), y(speed), boxes, "label", ROOF));
 }
 
 function formatShare(item, metric) {

@@ -1,13 +1,14 @@
 // What the visitor chose; lives in the address, so that a link shows the same page.
 
 const DIMENSIONS = ["suite", "machine", "model", "adapter", "precision", "device", "load"];
-const LIMITS = ["quality", "latency", "energy", "memory"];
-const PREFERRED = ["tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy"];
+const LIMITS = ["quality", "latency", "energy", "memory", "cost"];
+const COSTS = packed.metrics.filter((m) => m.direction === "lower" && (m.unit.startsWith("USD") || /^cost_of_pass_(usd|j)$/.test(m.name))).map((m) => m.name);
+const PREFERRED = ["tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy", "eff_at_1", "pass_at_1", "cost_of_pass_usd"];
 const DEFAULTS = {
   view: "configurations", by: "", flip: false, workload: "", text: "", tasks: "", y: "",
   suite: [], machine: [], model: [], adapter: [], precision: [], device: [], load: [],
   admit: [], strict: false, hide: false,
-  quality: null, latency: null, energy: null, memory: null,
+  quality: null, latency: null, energy: null, memory: null, cost: null,
   cell: "", compare: [], columns: [],
 };
 const state = structuredClone(DEFAULTS);
@@ -68,7 +69,7 @@ function labelsOf(kind, candidates = scopedRows()) {
 function usualChoices() {
   const scoped = scopedRows();
   const known = new Set(scoped.flatMap((r) => [...r.numbers.keys()]));
-  const quality = ["bits_per_byte", "accuracy", "top1_agreement"].find((m) => known.has(m)) || "";
+  const quality = ["bits_per_byte", "accuracy", "top1_agreement", "pass_at_1", "eff_at_1"].find((m) => known.has(m)) || "";
   return {
     workload: mainWorkload(scoped),
     text: labelsOf("text", scoped)[0] || "",

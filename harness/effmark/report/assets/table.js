@@ -1,12 +1,17 @@
 // The table: ranked lines first, then the others with the reason why they have no rank.
 
-const USUAL_COLUMNS = [
-  "ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput", "peak_memory_b",
-  "energy_j_per_output_token", "energy_j_per_image", "effective_bits", "bits_per_byte", "accuracy", "speedup",
-  "kl_divergence", "information_capacity", "accuracy_per_j",
+const COSTS_SHOWN = ["device_usd_per_output_token", "electricity_usd_per_output_token", "cost_of_pass_usd", "cost_of_pass_j"];
+const COLUMN_GROUPS = [
+  ["speed", ["tpot_s", "latency_s", "ttft_s", "output_token_throughput", "image_throughput", "speedup"]],
+  ["energy and memory", ["energy_j_per_output_token", "energy_j_per_image", "energy_j_per_call", "peak_memory_b", "device_memory_b", "effective_bits"]],
+  ["quality", ["accuracy", "bits_per_byte", "kl_divergence", "pass_at_1", "pass_at_10", "eff_at_1", "eff_at_10", "dps", "majority_accuracy"]],
+  ["quality for its cost", ["information_capacity", "accuracy_per_j", "eff_at_1_per_j", ...COSTS.filter((m) => COSTS_SHOWN.includes(m))]],
 ];
+const USUAL_COLUMNS = COLUMN_GROUPS.flatMap(([, names]) => names);
+const FAMILY_GROUPS = { cost: "speed", energy: "energy and memory", size: "energy and memory", quality: "quality", joined: "quality for its cost" };
 const LINES_SHOWN = 250;
 const LINES_SHOWN_NARROW = 20;
+const TALL = 30; // lines from which the table scrolls by itself, under its heading
 let linesShown = innerWidth <= 700 ? LINES_SHOWN_NARROW : LINES_SHOWN;
 
 function allItems() {
@@ -37,37 +42,62 @@ function sorted(items, places) {
   });
 }
 
+// The ranked metric first, the others in their groups.
 function columns(items) {
   const present = packed.metrics.filter((m) => items.some((i) => numberOf(i, m.name))).map((m) => m.name);
-  const wanted = state.columns.length ? state.columns : USUAL_COLUMNS;
-  const ordered = distinct([...USUAL_COLUMNS, ...packed.metrics.map((m) => m.name)]);
-  return ordered.filter((m) => present.includes(m) && (wanted.includes(m) || m === state.by)).map((m) => METRICS.get(m));
+  const wanted = new Set(state.columns.length ? state.columns : USUAL_COLUMNS);
+  const order = COLUMN_GROUPS.map(([group]) => group);
+  const known = distinct([...USUAL_COLUMNS, ...packed.metrics.map((m) => m.name)]).filter((m) => present.includes(m) && wanted.has(m) && m !== state.by);
+  known.sort((a, b) => order.indexOf(columnGroup(a)) - order.indexOf(columnGroup(b)));
+  return [...(present.includes(state.by) ? [state.by] : []), ...known].map((m) => METRICS.get(m));
+}
+
+function columnGroup(name) {
+  return COLUMN_GROUPS.find(([, names]) => names.includes(name))?.[0] ?? FAMILY_GROUPS[METRICS.get(name).family];
 }
 
 function renderTable({ items, places }) {
   const shown = state.hide ? items.filter((i) => places.get(i).low !== undefined) : items;
   const chosen = columns(items);
   const axis = intervalAxis(shown.filter((i) => places.get(i).low !== undefined));
-  byId("head").replaceChildren(headRow(chosen, axis));
-  byId("body").replaceChildren(...lines(shown.slice(0, linesShown), places, chosen, axis));
+  const isRanked = (item) => places.get(item).low !== undefined;
+  const common = [commonMarks(shown.filter(isRanked)), commonMarks(shown.filter((i) => !isRanked(i)))];
+  const page = shown.slice(0, linesShown);
+  byId("head").replaceChildren(groupRow(chosen, axis), headRow(chosen, axis));
+  byId("body").replaceChildren(...lines(page, places, chosen, axis, common));
+  byId("table").classList.toggle("tall", page.length > TALL);
   const more = shown.length - linesShown;
-  byId("more").replaceChildren(...(more > 0 ? [el("button", { type: "button", onclick: showMore }, `show ${Math.min(more, LINES_SHOWN)} more of ${count(more, "line")}`)] : []));
+  byId("more").replaceChildren(...(more > 0 ? [el("button", { type: "button", onclick: showMore, "data-key": "more" }, `show ${Math.min(more, LINES_SHOWN)} more of ${count(more, "line")}`)] : []));
   byId("empty").hidden = shown.length > 0;
   byId("empty").textContent = rows.length ? "No line fits these filters." : "There are no records yet: run `effmark run` first.";
+  byId("common").replaceChildren(...(common[0].length ? ["All ranked lines:", ...common[0].map(markOf)] : []));
   renderColumnMenu(items);
 }
 
+// A mark that every line carries is said once, above the table.
+function commonMarks(items) {
+  return items.length < 2 ? [] : Object.keys(packed.marks).filter((mark) => items.every((i) => i.marks.includes(mark)));
+}
+
+function markOf(mark) {
+  return el("span", { class: `mark ${mark}`, tip: packed.marks[mark], tabindex: 0 }, mark);
+}
+
 // Groups that do not compare stand one below the other, each with its own first place.
-function lines(shown, places, chosen, axis) {
+function lines(shown, places, chosen, axis, common) {
   const several = shown.some((item) => places.get(item).group > 0);
   const width = chosen.length + (axis ? 4 : 3);
+  const unranked = shown.filter((item) => places.get(item).low === undefined).length;
+  const nothing = el("span", { class: "marks" }, `${count(unranked, "line")} not ranked by ${METRICS.get(state.by)?.label ?? "anything"}`,
+    common[1].length > 0 && [", all of them", common[1].map(markOf)]);
   let previous;
   return shown.flatMap((item) => {
-    const { key } = places.get(item);
-    const heading = several && key !== previous && el("tr", { class: "group" },
-      el("th", { colspan: width, scope: "rowgroup" }, key ? groupName(key) : "no rank"));
+    const key = places.get(item).key ?? "";
+    const wanted = key === "" || several;
+    const heading = wanted && key !== previous && el("tr", { class: "group" },
+      el("th", { colspan: width, scope: "rowgroup" }, key ? groupName(key) : nothing));
     previous = key;
-    return [heading, line(item, places.get(item), chosen, axis)].filter(Boolean);
+    return [heading, line(item, places.get(item), chosen, axis, common[key ? 0 : 1])].filter(Boolean);
   });
 }
 
@@ -80,11 +110,22 @@ function showMore() {
   render();
 }
 
+function groupRow(chosen, axis) {
+  const spans = [];
+  for (const [at, metric] of chosen.entries()) {
+    const name = at === 0 && metric.name === state.by ? "ranked by" : columnGroup(metric.name);
+    if (spans.at(-1)?.name === name) spans.at(-1).width++;
+    else spans.push({ name, width: 1 });
+  }
+  return el("tr", { class: "spans" }, el("td", { colspan: axis ? 4 : 3 }),
+    spans.map(({ name, width }) => el("th", { colspan: width, scope: "colgroup" }, el("span", {}, name))));
+}
+
 function headRow(chosen, axis) {
   const metric = METRICS.get(state.by);
   return el("tr", {},
     el("th", { scope: "col", class: "pick" }, el("span", { class: "unseen" }, "compare")),
-    el("th", { scope: "col", class: "rank", tip: "Lines share a rank unless their difference is clear: 95 % confidence that every order shown is right. 2–4: could hold places 2 to 4." }, "rank"),
+    el("th", { scope: "col", class: "rank", tip: "Lines share a rank unless their difference is clear: 95 % confidence that every order shown is right. 2–4: could hold places 2 to 4.", tabindex: 0 }, "rank"),
     el("th", { scope: "col", class: "name" }, state.view === "cells" ? "cell" : "configuration"),
     axis && el("th", { scope: "col", class: "interval" }, `${metric.label} with 95 % interval`),
     chosen.map(headCell));
@@ -106,7 +147,7 @@ function definition(metric) {
   return `${metric.definition[0].toUpperCase()}${metric.definition.slice(1)}.${unit} ${way}`.trim();
 }
 
-function line(item, place, chosen, axis) {
+function line(item, place, chosen, axis, common) {
   const ranked = place.low !== undefined;
   return el("tr", { class: ranked ? (place.low === 1 ? "ranked first" : "ranked") : "unranked", "data-id": item.id },
     el("td", { class: "pick" }, el("input", {
@@ -114,7 +155,7 @@ function line(item, place, chosen, axis) {
       "data-key": `compare ${item.id}`, onchange: () => pick(item.id),
     })),
     el("td", { class: "rank" }, rankText(place)),
-    el("th", { scope: "row", class: "name" }, nameCell(item)),
+    el("th", { scope: "row", class: "name" }, nameCell(item, common)),
     axis && el("td", { class: "interval" }, ranked && intervalMark(numberOf(item, state.by), axis)),
     chosen.map((metric) => valueCell(item, metric)));
 }
@@ -130,15 +171,14 @@ function rankText(place) {
   return el("span", { tip, tabindex: -1 }, el("b", {}, place.low), el("span", { class: "span" }, span), !place.certain && el("span", { class: "span" }, " ?"));
 }
 
-function nameCell(item) {
+function nameCell(item, common) {
   const workload = state.view === "cells" ? ` · ${item.workload}` : "";
   const open = () => update({ cell: item.row.id });
-  return [
+  return el("div", { class: "named" },
     el("button", { type: "button", class: "open", onclick: open, "data-key": `open ${item.id}` },
       el("span", { class: "model" }, item.model), el("span", { class: "runtime" }, runtimeName(item) + workload)),
-    el("span", { class: "marks" }, item.marks.map((mark) => el("span", { class: `mark ${mark}`, tip: packed.marks[mark] }, mark)),
-      item.row.base && el("span", { class: "mark base", tip: "what the suite compares with" }, "baseline")),
-  ];
+    el("span", { class: "marks" }, item.marks.filter((mark) => !common.includes(mark)).map((mark) => el("span", { class: `mark ${mark}`, tip: packed.marks[mark] }, mark)),
+      item.row.base && el("span", { class: "mark base", tip: "what the suite compares with" }, "baseline")));
 }
 
 function valueCell(item, metric) {
@@ -162,7 +202,7 @@ function valueCell(item, metric) {
 
 // The heading says what a number is per; the cell does not repeat it.
 function cellText(number, metric) {
-  return formatNumber(number, metric.unit).replace(/ (token\/s|image\/s|bit|bit\/B|nat|1\/J)$/, "").replace(/\/(token|image|request)$/, "");
+  return formatNumber(number, metric.unit).replace(/ (token\/s|image\/s|bit|bit\/B|nat|1\/J|USD|USD\/M token)$/, "").replace(/\/(token|image|request|call|step)$/, "");
 }
 
 function numberTip(number, metric) {
@@ -200,24 +240,4 @@ function renderColumnMenu(items) {
   byId("columns").replaceChildren(...present.map((m) => el("label", {},
     el("input", { type: "checkbox", checked: chosen.includes(m.name), "data-key": `column ${m.name}`, onchange: toggleColumn(m.name) }),
     el("span", { tip: definition(m) }, m.label))));
-}
-
-// One sentence that answers the question which the limits ask.
-function renderAnswer({ items, places }) {
-  const metric = METRICS.get(state.by);
-  const ranked = items.filter((i) => places.get(i).low !== undefined);
-  const firsts = ranked.filter((i) => places.get(i).low === 1 && places.get(i).group === 0);
-  const bounds = activeLimits().map(({ metric: m, bound }) => `${METRICS.get(m).label} ${limitText(METRICS.get(m), bound)}`);
-  const under = bounds.length ? ` with ${bounds.join(" and ")}` : "";
-  if (!metric || !ranked.length) {
-    byId("answer").replaceChildren(rows.length ? `Nothing can be ranked${metric ? ` by ${metric.label}` : ""}${under}.` : "");
-    return;
-  }
-  const best = [...firsts].sort((a, b) => (metric.direction === "higher" ? -1 : 1) * (numberOf(a, metric.name).value - numberOf(b, metric.name).value))[0];
-  const tied = firsts.length - 1;
-  const inGroup = ranked.some((i) => places.get(i).group > 0) ? ` (${groupName(places.get(best).key)})` : "";
-  byId("answer").replaceChildren(
-    `Best ${metric.label}${under}${inGroup}: `, el("b", {}, fullName(best)), ` at ${formatNumber(numberOf(best, metric.name), metric.unit)}`,
-    tied > 0 ? `, not clearly ahead of ${count(tied, "other")}.` : ".",
-    el("span", { class: "quiet" }, ` ${ranked.length} of ${count(items.length, state.view === "cells" ? "cell" : "configuration")} ranked.`));
 }
