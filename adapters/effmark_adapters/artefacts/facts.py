@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ __all__ = [
     "Scalar",
     "bytes_on_disk",
     "context_tokens",
-    "count_parameters",
     "flat_config",
     "flops_per_token",
     "kv_bytes_per_token",
@@ -66,24 +64,3 @@ def bytes_on_disk(paths: Iterable[Path]) -> int:
     """Return the bytes of files; a folder counts as all files below it."""
     files = (f for p in paths for f in (p.rglob("*") if p.is_dir() else [p]) if f.is_file())
     return sum(file.stat().st_size for file in files)
-
-
-def count_parameters(folder: Path) -> int:
-    """Return the number of weights in the safetensors of a folder, a tied head once.
-
-    The headers say it; no tensor is read.
-    """
-    tied = bool(read_config(folder).get("tie_word_embeddings"))
-    shapes = {name: shape for path in weight_files(folder) for name, shape in _shapes(path)}
-    return sum(
-        math.prod(shape)
-        for name, shape in shapes.items()
-        if not (tied and name == "lm_head.weight") and not name.endswith("rotary_emb.inv_freq")
-    )
-
-
-def _shapes(path: Path) -> Iterable[tuple[str, list[int]]]:
-    with path.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    header.pop("__metadata__", None)
-    return [(name, entry["shape"]) for name, entry in header.items()]

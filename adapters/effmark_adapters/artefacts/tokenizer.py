@@ -74,15 +74,6 @@ class TextTokenizer:
             ) from error
         return str(text)
 
-    def end_ids(self) -> tuple[int, ...]:
-        """Return the token ids that end an answer, by the model's own settings."""
-        for name in ("generation_config.json", "config.json"):
-            found = _read(self._folder / name).get("eos_token_id")
-            if found is not None:
-                return tuple(found) if isinstance(found, list) else (int(found),)
-        number = self._tokenizer.token_to_id(_content(self._settings.get("eos_token")))
-        return () if number is None else (int(number),)
-
     def _template(self) -> str:
         path = self._folder / "chat_template.jinja"
         if path.is_file():

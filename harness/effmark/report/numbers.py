@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from effmark.record import Missing
 from effmark.rows import Number
 from effmark.units import format_quantity
 
-__all__ = ["format_cell", "format_missing", "format_number"]
+__all__ = ["format_cell", "format_number"]
 
 _SAID_BY_HEADING = re.compile(r"/(token|image|request)$| (token/s|image/s|bit|bit/B|nat|1/J)$")
 
@@ -28,11 +27,6 @@ def format_cell(number: Number, *, interval: bool = True) -> str:
     """Return a number for a column whose heading says what it is per: `12.3 mJ ±2 %`."""
     value, plus, spread = format_number(number, interval=interval).partition(" ±")
     return _SAID_BY_HEADING.sub("", value) + plus + spread
-
-
-def format_missing(missing: Missing) -> str:
-    """Return the mark of a missing number."""
-    return f"– ({missing.reason.replace('_', ' ')})"
 
 
 def _percent(share: float) -> str:
