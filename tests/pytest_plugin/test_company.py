@@ -164,15 +164,16 @@ def test_the_benchmark_fixture_gains_figures_and_its_json_stays_valid(
         @pytest.mark.effmark(max_latency_s=100)
         def test_rounds(benchmark):
             benchmark.extra_info["mine"] = 1
-            assert benchmark(sum, [1, 2]) == 3
+            assert benchmark(lambda: sum([1, 2])) == 3
 
         def test_pedantic(benchmark):
             benchmark.pedantic(sum, args=([1],), rounds=3, iterations=2, warmup_rounds=1)
         """
     )
     result = pytester.runpytest_inprocess(
-        *quick, "--benchmark-json=out.json", "--benchmark-max-time=0.05", "--effmark-energy"
-    )
+        *quick, "--benchmark-json=out.json", "--benchmark-max-time=0.05", "--effmark-energy",
+        "--effmark-bytecodes",
+    )  # fmt: skip
     result.assert_outcomes(passed=2)
     found = json.loads((pytester.path / "out.json").read_text())
     one, two = found["benchmarks"]
@@ -181,7 +182,9 @@ def test_the_benchmark_fixture_gains_figures_and_its_json_stays_valid(
     assert one["extra_info"]["effmark"]["peak_memory_b"]["value"] > 0
     assert {"value", "source"} <= set(one["extra_info"]["effmark"]["energy_j_per_call"])
     assert set(one["extra_info"]["effmark"]["instructions_per_call"]) & {"value", "missing"}
+    assert one["extra_info"]["effmark"]["bytecodes_per_call"]["source"] == "bytecode"
     assert two["stats"]["rounds"] == 3
+    assert two["extra_info"]["effmark"]["bytecodes_per_call"]["missing"] == "not_applicable"
 
 
 def test_it_works_without_pytest_benchmark_and_beside_a_disabled_one(

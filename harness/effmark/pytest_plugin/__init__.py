@@ -262,8 +262,13 @@ def _benchmark(item: pytest.Item) -> BenchmarkWatch | None:
     from effmark.pytest_plugin.benchmark import BenchmarkWatch
 
     session = _session(item.config)
-    energy = session.options.energy or _asked(item).needs_energy
-    return BenchmarkWatch(fixture, session.instruments, energy=energy)
+    options, asked = session.options, _asked(item)
+    return BenchmarkWatch(
+        fixture,
+        session.instruments,
+        energy=options.energy or asked.needs_energy,
+        bytecodes=options.bytecodes or asked.needs_bytecodes,
+    )
 
 
 def _judge(item: pytest.Item, watch: BenchmarkWatch | None) -> None:

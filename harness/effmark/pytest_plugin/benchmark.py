@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from effmark.callables import Instruments, Round, call_cell, record_rounds
+from effmark.callables.bytecodes import BYTECODES, bytecodes_of
 from effmark.callables.take import Take
 from effmark.pytest_plugin.fixture import numbers_of
 from effmark.record import EnergyReading, Missing, Record
@@ -18,14 +20,19 @@ from effmark.rows import Number
 
 __all__ = ["BenchmarkWatch"]
 
-_KEPT = ("cpu_s_per_call", "instructions_per_call", "peak_memory_b", "energy_j_per_call")
+_KEPT = ("cpu_s_per_call", "instructions_per_call", "bytecodes_per_call", "peak_memory_b",
+         "energy_j_per_call")  # fmt: skip
 
 
 class BenchmarkWatch:
     """One use of the `benchmark` fixture, from before the test to after it."""
 
-    def __init__(self, fixture: Any, instruments: Instruments, *, energy: bool) -> None:
-        self._fixture, self._instruments, self._energy = fixture, instruments, energy
+    def __init__(
+        self, fixture: Any, instruments: Instruments, *, energy: bool, bytecodes: bool = False
+    ) -> None:
+        self._fixture, self._instruments = fixture, instruments
+        self._energy, self._bytecodes = energy, bytecodes
+        self._call: Callable[[], Any] | None = None
         self._rounds: list[Round] = []
         self._take = Take(instruments)
         self._readings: list[EnergyReading] = []
@@ -35,7 +42,7 @@ class BenchmarkWatch:
     def __enter__(self) -> BenchmarkWatch:
         make = getattr(self._fixture, "_make_runner", None)
         if make is not None:
-            self._fixture._make_runner = lambda *a: self._counted(make(*a))
+            self._fixture._make_runner = lambda *a: self._counted(make(*a), a)
         if self._energy:
             _ = self._instruments.energy.instruments
         self._take.__enter__()
@@ -58,6 +65,7 @@ class BenchmarkWatch:
         if not rounds or len(rounds) != len(timed):
             return None
         record = record_rounds(self._take, call_cell(test, "benchmark"), rounds)
+        record = self._with_bytecodes(record)
         if self._energy:
             record = self._with_energy(record)
         self._fixture.extra_info["effmark"] = _figures(record)
@@ -71,9 +79,29 @@ class BenchmarkWatch:
             update={"energy": readings, "energy_missing": tuple(self._missing)}
         )
 
-    def _counted(self, runner: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a runner that counts what a round costs."""
+    def _with_bytecodes(self, record: Record) -> Record:
+        """Add the Python instructions of a call, counted in a few more of them."""
+        if not self._bytecodes:
+            return record
+        pedantic = Missing(
+            metric=BYTECODES,
+            reason="not_applicable",
+            detail="benchmark.pedantic says itself how often a function may be called",
+        )
+        counted = pedantic if self._call is None else bytecodes_of(self._call)
+        return record.model_copy(update={"measurements": (*record.measurements, counted)})
+
+    def _counted(self, runner: Callable[..., Any], given: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return a runner that counts what a round costs.
+
+        Args:
+            runner: pytest-benchmark's.
+            given: what it was made of: the function, its arguments and keyword arguments.
+        """
         counters = self._instruments.counters
+        if "pedantic" not in str(getattr(self._fixture, "_mode", "")) and len(given) == 3:
+            function, arguments, keywords = given
+            self._call = partial(function, *arguments, **keywords)
 
         def run(loops_range: Any, *args: Any) -> Any:
             before = counters.read()

@@ -52,6 +52,7 @@ def text_summary(rows: Sequence[Row], width: int = 100) -> list[Line]:
         rows: what was measured.
         width: columns of the terminal; a table that is wider does without the least of its own.
     """
+    rows = sorted(rows, key=_file)
     headings = ["", *_headings(rows)]
     names = [_name(row) for row in rows]
     while True:
