@@ -185,6 +185,10 @@ class TorchAdapter:
         with memory_errors(f"a batch of {len(generation.prompts)} prompts"):
             language.generate(generation, on_step)
 
+    def kv_cache_b(self) -> int:
+        """Return the bytes held for the KV cache of the request in flight."""
+        return self._language_model().kv_cache_b()
+
     def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
         """Return the log-probabilities of continuations."""
         from effmark_adapters.pytorch.devices import memory_errors

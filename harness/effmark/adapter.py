@@ -42,6 +42,7 @@ __all__ = [
     "Array",
     "Generates",
     "Generation",
+    "HoldsCache",
     "ImportsRuntime",
     "Infers",
     "LoadRequest",
@@ -163,6 +164,17 @@ class Generates(Tokenizes, Protocol):
 
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue the prompts; call `on_step` once per step with the ids on the host."""
+
+
+@runtime_checkable
+class HoldsCache(Protocol):
+    """A generating adapter that knows how much memory its KV cache takes."""
+
+    def kv_cache_b(self) -> int | None:
+        """Return the bytes held for the cache of the request in flight; asked within `on_step`.
+
+        What is allocated counts, filled or not; None where the runtime does not tell it.
+        """
 
 
 @runtime_checkable

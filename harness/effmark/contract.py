@@ -21,7 +21,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from effmark.adapter import Adapter, Array, Generates, Generation, LoadRequest, Sampling, Scores
+from effmark.adapter import (
+    Adapter,
+    Array,
+    Generates,
+    Generation,
+    HoldsCache,
+    LoadRequest,
+    Sampling,
+    Scores,
+)
 from effmark.errors import EffmarkError, UnsupportedError
 from effmark.record import ModelFacts
 
@@ -32,6 +41,7 @@ __all__ = [
     "check_adapter",
     "check_arrays_are_final",
     "check_batch_equals_single",
+    "check_cache",
     "check_empty_prompt",
     "check_facts",
     "check_log_probs",
@@ -65,6 +75,8 @@ def check_adapter(adapter_class: type[Adapter], request: LoadRequest) -> None:
                 check(adapter)
             check_empty_prompt(adapter)
             check_batch_equals_single(adapter)
+        if isinstance(adapter, HoldsCache):
+            check_cache(adapter)
         if isinstance(adapter, Scores):
             check_log_probs(adapter)
         if isinstance(adapter, Generates) and isinstance(adapter, Scores):
@@ -115,6 +127,24 @@ def check_on_step_ends(adapter: Any) -> None:
 
     adapter.generate(Generation(prompts=(PROMPT,), new_tokens=9), on_step)
     assert len(seen) == 2, f"on_step asked to end after 2 steps, {len(seen)} came"
+
+
+def check_cache(adapter: Any) -> None:
+    """The cache of a request in flight holds at least all tokens that were read so far."""
+    seen: list[int | None] = []
+
+    def on_step(_: Sequence[int | None]) -> bool:
+        seen.append(adapter.kv_cache_b())
+        return False
+
+    adapter.generate(Generation(prompts=(PROMPT,), new_tokens=6), on_step)
+    per_token = adapter.facts().kv_bytes_per_token
+    if seen[-1] is None or per_token is None:
+        return
+    read = len(PROMPT) + 5  # the last token is not read any more
+    assert seen[-1] >= read * per_token, (
+        f"the cache of {read} tokens at {per_token} B each is said to hold {seen[-1]} B"
+    )
 
 
 def check_stop_ids(adapter: Any) -> None:

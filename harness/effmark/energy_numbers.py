@@ -76,7 +76,8 @@ def energy_numbers(records: Sequence[Record], ratio: RatioNumber[T]) -> dict[str
     found: dict[str, T | Missing] = {}
     if not readings:
         found.update(_absent(records))
-    for name, unit in _DENOMINATORS.items():
+    for name in _told(records[-1].cell.workload):
+        unit = _DENOMINATORS[name]
         if sum(r.units.get(unit, 0.0) for r in readings) > 0:
             found.update(_per_unit(name, unit, readings, ratio))
             found.update(_prices(name, unit, readings, records[-1].rates, ratio))
@@ -86,6 +87,20 @@ def energy_numbers(records: Sequence[Record], ratio: RatioNumber[T]) -> dict[str
     return found
 
 
+def _told(workload: Workload) -> tuple[str, ...]:
+    """Return what the energy of a workload is divided by.
+
+    Prefill and decode stay apart: the energy of decoding is no cost of the prompt's tokens.
+    """
+    if isinstance(workload, Decode):
+        return "output_token", "request", "step"
+    if isinstance(workload, Prefill):
+        return "input_token", "request"
+    if isinstance(workload, Infer):
+        return ("image",)
+    return tuple(_DENOMINATORS)
+
+
 def _per_unit(
     name: str, unit: str, readings: Sequence[EnergyReading], ratio: RatioNumber[T]
 ) -> dict[str, T | Missing]:
@@ -93,7 +108,7 @@ def _per_unit(
     units, source = [r.units.get(unit, 0.0) for r in readings], readings[0].source
     joules, net = [r.joules for r in readings], [r.net_joules for r in readings]
     gross_name, net_name = f"energy_j_per_{name}", f"net_energy_j_per_{name}"
-    found = {gross_name: ratio(gross_name, joules, units, source)}
+    found: dict[str, T | Missing] = {gross_name: ratio(gross_name, joules, units, source)}
     known = [value for value in net if value is not None]
     if len(known) == len(net):
         found[net_name] = ratio(net_name, known, units, source)
@@ -174,6 +189,7 @@ def _absent(records: Sequence[Record]) -> dict[str, Missing]:
         return {}
     reason = details[0].reason if details else "not_present"
     detail = "; ".join(dict.fromkeys(m.detail for m in details)) or "no energy probe is installed"
-    calls = isinstance(records[-1].cell.workload, Call)
-    name = "energy_j_per_call" if calls else "energy_j_per_output_token"
+    workload = records[-1].cell.workload
+    word = "call" if isinstance(workload, Call) else _told(workload)[0]
+    name = f"energy_j_per_{word}"
     return {name: Missing(metric=name, reason=reason, detail=detail)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from effmark import contract
-from effmark.adapter import Generates, Scores
+from effmark.adapter import Generates, HoldsCache, Scores
 from effmark.registry import adapter_class
 
 LoadedCell = Any
@@ -99,6 +99,11 @@ def test_one_step_per_token_with_final_ids(cell: LoadedCell) -> None:
 def test_on_step_ends_the_generation(cell: LoadedCell) -> None:
     needs(cell, Generates)
     contract.check_on_step_ends(cell.adapter)
+
+
+def test_the_cache_of_a_request_in_flight_holds_its_tokens(real: LoadedCell) -> None:
+    needs(real, HoldsCache)
+    contract.check_cache(real.adapter)
 
 
 def test_a_stop_id_ends_its_sequence(real: LoadedCell) -> None:

@@ -140,6 +140,10 @@ class GgufAdapter:
                 choosers.append(chooser)
             _continue(model, generation, choosers, on_step)
 
+    def kv_cache_b(self) -> int | None:
+        """Return the bytes of the KV cache, which has room for the largest request."""
+        return self._loaded()[0].cache_b()
+
     def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
         """Return the log-probabilities of each continuation; equal beginnings run once."""
         model, request = self._loaded()

@@ -185,6 +185,11 @@ class LoadedModel:
             for name, number in numbers.items()
         }
 
+    def cache_b(self) -> int | None:
+        """Return the bytes of the cache, as llama.cpp said when it took them; None: it did not."""
+        said = self._said.get("cache_mib")
+        return None if said is None else round(float(said) * 2**20)
+
     def runtime(self) -> dict[str, int | float | str | bool | None]:
         """Return what llama.cpp says of itself and of this context."""
         return {

@@ -56,6 +56,11 @@ class GraphAdapter:
         with memory_errors(self.name):
             continue_prompts(graph, generation, on_step, request.context_tokens, request.batch)
 
+    def kv_cache_b(self) -> int:
+        """Return the bytes of the KV cache of the request in flight."""
+        _, graph = self._loaded()
+        return int(graph.cache_b())
+
     def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
         """Return the log-probabilities of continuations; a shared context is computed once."""
         from effmark_adapters.graphs.kv_loop import score_pairs

@@ -61,6 +61,11 @@ class OpenVinoModel:
         fed = {name: array for name, array in fed.items() if name in self._wanted}
         return self._request.infer(fed, share_inputs=True, share_outputs=True)[0]
 
+    def cache_b(self) -> int:
+        """Return the bytes of the cache; its numbers are handed out as f32, whatever is held."""
+        number_b = int(self._compiled.get_property("KV_CACHE_PRECISION").size)
+        return sum(int(state.state.size) * number_b for state in self._request.query_state())
+
     def repeat(self, sequences: int) -> None:
         """Make the cache of one sequence the cache of several."""
         for state in self._request.query_state():

@@ -26,6 +26,8 @@ class LanguageModel:
         self._room_tokens = room_tokens
         self._step: Callable[..., Any] | None = None
         self._static: dict[int, StaticCache] = {}
+        self._cache: Any = None
+        """That of the request in flight."""
 
     @torch.inference_mode()
     def generate(self, generation: Generation, on_step: OnStep) -> None:
@@ -36,7 +38,17 @@ class LanguageModel:
         prompts = Prompts(generation.prompts, room_tokens, self._device)
         forward = self._compiled(prompts) if compiled else self._eager(prompts, room_tokens)
         choose = make_chooser(generation.sampling, self._device)
-        decode_batch(forward, prompts, generation, on_step, choose)
+        try:
+            decode_batch(forward, prompts, generation, on_step, choose)
+        finally:
+            self._cache = None
+
+    def kv_cache_b(self) -> int:
+        """Return the bytes held for the cache of the request in flight."""
+        layers = self._cache.layers if self._cache is not None else ()
+        tensors = [t for layer in layers for t in (layer.keys, layer.values) if t is not None]
+        held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+        return sum(held.values())  # a view of a part holds the whole
 
     @torch.inference_mode()
     def log_probs(self, pairs: Sequence[Pair]) -> list[Array]:
@@ -60,6 +72,7 @@ class LanguageModel:
     def _eager(self, prompts: Prompts, room_tokens: int) -> Forward:
         model, batch = self.model, prompts.ids.shape[0]
         cache = make_cache(model.config, batch, room_tokens, model.dtype.itemsize)
+        self._cache = cache
 
         def forward(
             ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor | None
@@ -77,7 +90,7 @@ class LanguageModel:
         return forward
 
     def _compiled(self, prompts: Prompts) -> Forward:
-        cache = self._static_cache(prompts.ids.shape[0])
+        cache = self._cache = self._static_cache(prompts.ids.shape[0])
         mask = prompts.mask(self._room_tokens)  # one shape at every step
 
         def forward(

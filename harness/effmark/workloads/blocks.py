@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from effmark.errors import AdapterError
 from effmark.probes.counters import ProcessCounters
 from effmark.probes.energy import EnergyMeter
-from effmark.record import Block, Settings
+from effmark.record import Block, Measurement, Settings
 from effmark.spec import Cell
 from effmark.stopping import SequentialRule
 from effmark.warmup import WarmupRule
@@ -101,6 +101,8 @@ class Timed:
     work: Work
     sequences: int
     """Sequences or images per block."""
+    found: list[Measurement] = field(default_factory=list)
+    """What the work measures beside time: filled by the first block, which is never counted."""
 
 
 class Measuring:
@@ -158,6 +160,7 @@ class Measuring:
         verdict = self._rule.verdict()
         assert verdict is not None
         return Findings(
+            measurements=list(self._timed.found),
             warmup_blocks=self._blocks[: self._start],
             blocks=self._blocks[self._start :],
             stop=verdict.model_copy(update={"steady": self._steady}),

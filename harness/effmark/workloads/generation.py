@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from effmark.adapter import Adapter, Generates, Generation
+from effmark.adapter import Adapter, Generates, Generation, HoldsCache
 from effmark.errors import AdapterError, UnsupportedError
+from effmark.record import Measured, Measurement, Missing
 from effmark.spec import Decode, Prefill
 from effmark.workloads.blocks import Timed, Work
 from effmark.workloads.context import Context
@@ -40,8 +41,25 @@ def _generate(context: Context, prompt_tokens: int, new_tokens: int, batch: int)
             f"{context.cell.workload.label}: {prompt_tokens} prompt and {new_tokens} new tokens "
             f"exceed the context of {limit} tokens of model {context.cell.model.name!r}"
         )
-    work = _work(adapter, prompts_for(adapter, prompt_tokens), new_tokens, batch)
-    return Timed(work, batch)
+    found: list[Measurement] = []
+    prompts = prompts_for(adapter, prompt_tokens)
+
+    def look() -> None:
+        if context.facts.kv_bytes_per_token is not None:
+            found.append(_held_cache(adapter, context.cell.adapter))
+
+    return Timed(_work(adapter, prompts, new_tokens, batch, look), batch, found)
+
+
+def _held_cache(adapter: object, name: str) -> Measurement:
+    """Return the size of the KV cache that the runtime holds now, in the middle of a request."""
+    metric = "kv_cache_held_b"
+    held_b = adapter.kv_cache_b() if isinstance(adapter, HoldsCache) else None
+    if held_b is None:
+        detail = f"adapter {name!r} does not tell the size of its cache"
+        return Missing(metric=metric, reason="not_supported", detail=detail)
+    return Measured(metric=metric, unit="B", samples=(float(held_b),), estimator="max",
+                    source="runtime")  # fmt: skip
 
 
 def _generator(adapter: Adapter, name: str) -> Generates:
@@ -50,8 +68,18 @@ def _generator(adapter: Adapter, name: str) -> Generates:
     return adapter
 
 
-def _work(adapter: Generates, prompts: Prompts, new_tokens: int, batch: int) -> Work:
-    """Return the function that does one block and checks that all of it was done."""
+def _work(
+    adapter: Generates, prompts: Prompts, new_tokens: int, batch: int, look: Callable[[], None]
+) -> Work:
+    """Return the function that does one block and checks that all of it was done.
+
+    Args:
+        adapter: what generates.
+        prompts: what it continues.
+        new_tokens: steps of a block.
+        batch: sequences of a block.
+        look: called at the last step of the first block, which is warm-up.
+    """
 
     def work(index: int, stamp: Callable[[], None]) -> None:
         steps = 0
@@ -60,6 +88,8 @@ def _work(adapter: Generates, prompts: Prompts, new_tokens: int, batch: int) -> 
             nonlocal steps
             stamp()
             steps += 1
+            if index == 0 and steps == new_tokens:
+                look()
             return False
 
         adapter.generate(
