@@ -192,8 +192,11 @@ def _chosen(suite: Suite, only: Sequence[str]) -> list[tuple[CellGroup, str]]:
     pairs = [(group, precision) for group in suite.cells for precision in group.precision]
     for wanted in only:
         if not any(_matches(group, precision, wanted) for group, precision in pairs):
-            names = sorted({f"{group.adapter}/{precision}" for group, precision in pairs})
-            raise SpecError(f"--only {wanted!r} matches nothing; the suite has {', '.join(names)}")
+            adapters, precisions = ({g.adapter for g, _ in pairs}, {p for _, p in pairs})
+            both = {f"{group.adapter}/{precision}" for group, precision in pairs}
+            known = sorted(both) if "/" in wanted else sorted(adapters | precisions)
+            hint = nearest(wanted, known).replace("installed", "the suite has")
+            raise SpecError(f"--only {wanted!r} matches nothing; {hint}")
     if only:
         pairs = [p for p in pairs if any(_matches(*p, wanted) for wanted in only)]
     return sorted(pairs, key=lambda pair: not _is_baseline(suite, *pair))

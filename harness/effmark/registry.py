@@ -39,6 +39,10 @@ _EXTRAS = {
 """Which extra of effmark brings the packages of a built-in adapter."""
 
 
+_MOST_NAMES = 40
+"""A list that is longer helps nobody."""
+
+
 def installed(group: str) -> dict[str, EntryPoint]:
     """Return the entry points of `effmark.GROUP` by name, sorted; nothing is imported."""
     found = _entry_points().select(group=f"effmark.{group}")
@@ -52,10 +56,11 @@ def _entry_points() -> Any:  # two types, by version of Python, with the same `s
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return a hint for an unknown name: the nearest known one, then all of them."""
+    """Return a hint for an unknown name: the nearest known one, then all unless they are many."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}installed: {', '.join(known) or 'none'}"
+    names = f"{len(known)} are known" if len(known) > _MOST_NAMES else ", ".join(known) or "none"
+    return f"{hint}installed: {names}"
 
 
 def adapter_class(name: str) -> type[Adapter]:

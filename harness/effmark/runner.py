@@ -15,6 +15,7 @@ from effmark.errors import (
     EffmarkError,
     OutOfMemoryError,
     PrerequisiteError,
+    SpecError,
     UnsupportedError,
 )
 from effmark.probes.memory import PeakMemory
@@ -54,7 +55,7 @@ def classify(error: BaseException) -> tuple[Outcome, str]:
     """Return the outcome that an exception stands for, and its sentence."""
     if isinstance(error, OutOfMemoryError | MemoryError):
         return "oom", str(error) or "out of memory"
-    if isinstance(error, UnsupportedError):
+    if isinstance(error, UnsupportedError | SpecError):
         return "unsupported", str(error)
     if isinstance(error, PrerequisiteError):
         return "failed_setup", str(error)

@@ -78,7 +78,7 @@ def evaluate_tasks(
         )
         if name not in manager.all_tasks:
             raise SpecError(
-                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))[:300]}"
+                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))}"
             )
         loaded = manager.load([name])
         for one in loaded["tasks"].values():
