@@ -1,14 +1,15 @@
-"""Quantities as text for people: the only place that rounds.
+"""Quantities as text for people, and back: the only place that rounds.
 
 Records hold SI base units and never a prefix; here a number gets three significant digits, a
-prefix and its unit. Nothing downstream reads these strings back.
+prefix and its unit. Nothing downstream reads these strings back; what people type is parsed here.
 """
 
 from __future__ import annotations
 
 import math
+import re
 
-__all__ = ["format_duration", "format_quantity"]
+__all__ = ["format_duration", "format_quantity", "parse_quantity"]
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
@@ -44,6 +45,43 @@ def format_quantity(value: float, unit: str) -> str:
     if unit in ("count", "FLOP/token", "instruction/token"):
         return _prefixed(value, "", _DECIMAL)
     return f"{_digits(value)} {unit}"
+
+
+_PREFIXES = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "": 1.0,
+             "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}  # fmt: skip
+_BYTES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """Return what a person typed in the given unit: `20ms` is 0.02 of `s`, `5%` 0.05 of `ratio`.
+
+    A number alone is in the unit already; `2 mJ` will do for `J/token`.
+
+    Raises:
+        ValueError: not a number, or another unit.
+    """
+    found = _NUMBER.fullmatch(text)
+    scale = None if found is None else _scale(found[2], unit)
+    if found is None or scale is None:
+        raise ValueError(f"{text!r} is no quantity in {unit or 'plain numbers'}, such as "
+                         f"{'5%' if unit == 'ratio' else f'20 {unit}'!r}")  # fmt: skip
+    return float(found[1]) * scale
+
+
+def _scale(suffix: str, unit: str) -> float | None:
+    """Return how many units a suffix stands for, None for a suffix of something else."""
+    if suffix in ("", unit):
+        return 1.0
+    if unit == "ratio":
+        return 0.01 if suffix == "%" else None
+    base, slash, per = unit.partition("/")
+    given = suffix.removesuffix(slash + per) if slash else suffix
+    if base == "B" and given[:-2] in _BYTES and given.endswith("iB"):
+        return float(_BYTES[given[:-2]])
+    if not given.endswith(base):
+        return None
+    return _PREFIXES.get(given.removesuffix(base))
 
 
 def format_duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "plan": "show what would run, with estimates",
     "leaderboard": "turn results into a table, a page or JSON",
     "compare": "compare two runs, cells or revisions: better, worse, same, undecided",
+    "analyse": "answer a question from many records: best choice, speed-ups, reliability …",
     "gate": "a verdict for CI, noise taken into account",
     "history": "a metric over runs, and where its level changed",
     "eval": "lm-eval tasks on any adapter",

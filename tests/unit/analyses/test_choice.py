@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from effmark.analyses.choice import best_choice, choice_odds
+from effmark.analyses.field import Field
+from effmark.analyses.finding import TooLittle
+from effmark.analyses.limits import Limit, parse_limit
+from effmark.errors import SpecError
+from effmark.record import Record
+from effmark.units import parse_quantity
+
+Make = Callable[..., Record]
+
+
+def answers(right: int, total: int = 200) -> Sequence[float]:
+    return [1.0] * right + [0.0] * (total - right)
+
+
+def three(timed: Make, asked: Make) -> list[Record]:
+    """Slow and good, fast and middling, fastest and bad."""
+    found = []
+    for precision, step_s, right in (
+        ("fp32", 0.04, 160),
+        ("int8", 0.015, 130),
+        ("int4", 0.005, 60),
+    ):
+        found += [timed("torch", precision, step_s), asked("torch", precision, answers(right))]
+    return found
+
+
+def test_the_best_that_keeps_to_the_limits_is_chosen_with_a_high_probability(
+    timed: Make, asked: Make, field_of: Callable[..., Field]
+) -> None:
+    field = field_of(*three(timed, asked))
+    found = best_choice(field, [parse_limit("tpot_s=20ms", is_upper=True)], "accuracy")
+    assert found.values["choice"] == "torch int8"
+    assert found.values["probability"] > 0.95
+    assert "Take torch int8 for the best accuracy" in found.conclusion
+    assert "TPOT ≤ 20.0 ms" in found.conclusion
+
+
+def test_without_limits_the_best_of_all_is_chosen(
+    timed: Make, asked: Make, field_of: Callable[..., Field]
+) -> None:
+    assert best_choice(field_of(*three(timed, asked)), ()).values["choice"] == "torch fp32"
+
+
+def test_a_limit_that_nothing_keeps_names_no_choice(
+    timed: Make, asked: Make, field_of: Callable[..., Field]
+) -> None:
+    field = field_of(*three(timed, asked))
+    found = best_choice(field, [parse_limit("tpot_s=1us", is_upper=True)], "accuracy")
+    assert found.values["choice"] is None
+    assert found.conclusion.startswith("None of 3 configurations keeps to TPOT ≤ 1.00 µs")
+
+
+def test_a_metric_that_nobody_measured_is_too_little(
+    timed: Make, asked: Make, field_of: Callable[..., Field]
+) -> None:
+    limits = [parse_limit("energy_j_per_output_token=2", is_upper=True)]
+    with pytest.raises(TooLittle, match=r"got 0 .*3 × J/token: not (measured|present)"):
+        best_choice(field_of(*three(timed, asked)), limits, "accuracy")
+
+
+def test_an_unclear_choice_shares_its_probability() -> None:
+    worlds = [{"accuracy": [0.6, 0.5, 0.6, 0.5]}, {"accuracy": [0.5, 0.6, 0.6, 0.4]}]
+    first, second = choice_odds(worlds, "accuracy", ())
+    assert (first.best, second.best) == (0.75, 0.5)  # a tie is a win for both
+
+
+def test_odds_count_only_worlds_that_keep_the_limits() -> None:
+    worlds = [{"accuracy": [0.9, 0.9], "tpot_s": [0.01, 0.03]},
+              {"accuracy": [0.5, 0.5], "tpot_s": [0.01, 0.01]}]  # fmt: skip
+    first, second = choice_odds(worlds, "accuracy", [Limit("tpot_s", 0.02, is_upper=True)])
+    assert (first.feasible, first.best, second.best) == (0.5, 0.5, 0.5)
+
+
+def test_a_fact_is_no_merit(timed: Make, asked: Make, field_of: Callable[..., Field]) -> None:
+    with pytest.raises(TooLittle, match="is a fact, not a merit"):
+        best_choice(field_of(*three(timed, asked)), (), "flops_per_token")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("20ms", "s", 0.02),
+        ("0.02", "s", 0.02),
+        ("2 mJ", "J/token", 2e-3),
+        ("2 J/token", "J/token", 2),
+        ("1.5GB", "B", 1.5e9),
+        ("1 GiB", "B", 2**30),
+        ("5%", "ratio", 0.05),
+        ("3 µs", "s", 3e-6),
+        ("40", "token/s", 40),
+        ("1e3 token/s", "token/s", 1000),
+    ],
+)
+def test_quantities_are_read_in_their_unit(text: str, unit: str, value: float) -> None:
+    assert parse_quantity(text, unit) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("20 J", "s"), ("", "s"), ("fast", "s"), ("5%", "s"), ("nan", "s"), ("2 XB", "B")],
+)
+def test_another_unit_is_refused(text: str, unit: str) -> None:
+    with pytest.raises(ValueError, match="is no quantity in"):
+        parse_quantity(text, unit)
+
+
+def test_limits_name_what_is_wrong_with_them() -> None:
+    with pytest.raises(SpecError, match="has no value; write METRIC=VALUE"):
+        parse_limit("tpot_s", is_upper=True)
+    with pytest.raises(SpecError, match="did you mean 'tpot_s'"):
+        parse_limit("tpots=2", is_upper=True)
+    with pytest.raises(SpecError, match="'2J' is no quantity in s"):
+        parse_limit("tpot_s=2J", is_upper=True)
