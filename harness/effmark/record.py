@@ -248,8 +248,9 @@ class Environment(Frozen):
     host: str
     system: str
     cpu: str
-    cores_count: int
-    memory_b: int
+    cores_count: int | None
+    """None where another tool measured and did not say."""
+    memory_b: int | None
     accelerators: tuple[str, ...] = ()
     python: str
     packages: dict[str, str] = {}
@@ -265,7 +266,8 @@ class Environment(Frozen):
     @property
     def device_class(self) -> str:
         """Return what must be equal for timings to compare: CPU, cores, accelerators."""
-        return " + ".join((f"{self.cpu} x{self.cores_count}", *self.accelerators))
+        cores = "" if self.cores_count is None else f" x{self.cores_count}"
+        return " + ".join((f"{self.cpu}{cores}", *self.accelerators))
 
 
 class SuiteRef(Frozen):
@@ -293,6 +295,9 @@ class Record(Frozen):
     settings: Settings = Settings()
     is_baseline: bool = False
     """Whether this is what the suite compares with: the reference of speed-up and KL."""
+    foreign: str = ""
+    """The tool that measured this, where it was imported: by its rules, so it has no rank. Empty
+    for what effmark measured itself."""
     outcome: Outcome
     detail: str = ""
     """For outcomes other than ok: what happened, in one sentence."""

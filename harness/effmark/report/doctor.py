@@ -18,7 +18,8 @@ def doctor_text(checkup: Checkup) -> str:
 
 def _lines(checkup: Checkup) -> Iterator[str]:
     environment = checkup.environment
-    yield f"{environment.device_class}, {format_quantity(environment.memory_b, 'B')} of memory"
+    memory = "?" if environment.memory_b is None else format_quantity(environment.memory_b, "B")
+    yield f"{environment.device_class}, {memory} of memory"
     for device in checkup.devices:
         yield ""
         yield f"Energy of {device.device}"

@@ -68,7 +68,7 @@ def of_a_machine(name: str) -> bool:
 def marks(row: Row) -> list[str]:
     """Return the marks of a row, worst first."""
     record, facts = row.record, row.record.facts
-    found: set[str] = {record.validity}
+    found: set[str] = {record.validity} | ({"foreign"} if record.foreign else set())
     if facts is not None:
         found |= {"emulated"} if facts.kernel == "emulated" else set()
         found |= {"random"} if facts.weights == "random" else set()
