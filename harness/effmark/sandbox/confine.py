@@ -14,7 +14,7 @@ from typing import Any
 from effmark.sandbox.container import EMPTY_FOLDER, map_own_ids
 from effmark.sandbox.filter import Filter
 from effmark.sandbox.kernel import Mount, drop_capabilities, mount, prctl
-from effmark.sandbox.landlock import restrict_to
+from effmark.sandbox.landlock import make_ruleset, restrict_to
 
 __all__ = ["Policy", "confine", "limit_cpu_time"]
 
@@ -43,6 +43,8 @@ class Policy:
     """Files and folders that Landlock lets a job read."""
     devices: tuple[str, ...]
     """Files, or folders of files, that Landlock lets it read and write, but not replace."""
+    ruleset: int
+    """Landlock's rules for all jobs, -1 where each job has a folder of its own to write to."""
     tasks_elsewhere: int
     """Tasks of the same user outside the sandbox, where RLIMIT_NPROC counts them as well."""
 
@@ -50,8 +52,9 @@ class Policy:
 def confine(policy: Policy, folder: str, limits: dict[str, Any]) -> None:
     """Give up everything that the job does not need; `folder` is its temporary one."""
     prctl(_PR_SET_DUMPABLE, 1)
-    prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    if policy.namespaces:
+    if not policy.namespaces:  # a job in a namespace dies with the zygote's
+        prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    else:
         map_own_ids(policy.user_map, policy.group_map)
         options = f"size={limits['files_b']},nr_inodes=256,mode=0700"
         mount("tmpfs", folder, "tmpfs", Mount.NOSUID | Mount.NODEV, options)
@@ -62,8 +65,13 @@ def confine(policy: Policy, folder: str, limits: dict[str, Any]) -> None:
     _limit_resources(policy, limits)
     drop_capabilities()
     if policy.landlock_abi:
-        readable, devices = policy.readable, policy.devices
-        restrict_to(policy.landlock_abi, readable=readable, devices=devices, writable=(folder,))
+        ruleset = policy.ruleset
+        if ruleset < 0:
+            readable, devices = policy.readable, policy.devices
+            ruleset = make_ruleset(
+                policy.landlock_abi, readable=readable, devices=devices, writable=(folder,)
+            )
+        restrict_to(ruleset, policy.landlock_abi)
     if policy.filter is not None:
         policy.filter.install()
 

@@ -29,6 +29,7 @@ __all__ = [
     "DEVICES",
     "EMPTY_FOLDER",
     "JOB_FOLDER",
+    "JOB_ROOT",
     "Room",
     "bubblewrap_arguments",
     "describe_room",
@@ -37,7 +38,9 @@ __all__ = [
     "site_folders",
 ]
 
-JOB_FOLDER = "/job"
+JOB_ROOT = "/job"
+"""Holds nothing but the next folder; what Landlock's rules for writing name."""
+JOB_FOLDER = f"{JOB_ROOT}/own"
 """Where every job finds its own empty file system, and the only place that it can write to."""
 EMPTY_FOLDER = "/empty"
 """What covers the folders that a job must not see."""
@@ -113,7 +116,8 @@ def bubblewrap_arguments(room: Room, environment: dict[str, str]) -> list[str]:
     for path in DEVICES:
         line += ["--dev-bind", path, path]
     line += ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    return [*line, "--dir", JOB_FOLDER, "--dir", EMPTY_FOLDER, "--remount-ro", "/", "--chdir", "/"]
+    line += ["--dir", JOB_ROOT, "--dir", JOB_FOLDER, "--dir", EMPTY_FOLDER]
+    return [*line, "--remount-ro", "/", "--chdir", "/"]
 
 
 def enter_room(room: Room) -> None:
@@ -153,7 +157,7 @@ def _build(room: Room) -> None:
     root = "/tmp"  # covered here and now
     mount("tmpfs", root, "tmpfs", Mount.NOSUID | Mount.NODEV, "mode=0755,size=1m")
     os.chdir(root)
-    for path in (JOB_FOLDER, EMPTY_FOLDER, "/proc"):
+    for path in (JOB_ROOT, JOB_FOLDER, EMPTY_FOLDER, "/proc"):
         os.mkdir(f".{path}")
     for says, path in room.links:
         os.symlink(says, f".{path}")

@@ -18,7 +18,7 @@ import errno
 import struct
 from typing import NamedTuple
 
-from effmark.sandbox.kernel import libc, prctl
+from effmark.sandbox.kernel import prctl
 from effmark.sandbox.syscalls import ALLOWED, ARCHITECTURES, CONDITIONAL, REFUSED, numbers
 
 __all__ = ["Filter"]
@@ -64,7 +64,9 @@ class Filter:
         steps = _steps(machine)
         self.program = b"".join(struct.pack("HBBI", *step) for step in steps)
         self._buffer = ctypes.create_string_buffer(self.program, len(self.program))
-        self._header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self._buffer))
+        header = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(self._buffer))
+        self._header = ctypes.create_string_buffer(header, len(header))
+        self._header_at = ctypes.addressof(self._header)
 
     def __len__(self) -> int:
         """Return the number of instructions."""
@@ -73,8 +75,7 @@ class Filter:
     def install(self) -> None:
         """Put this thread and its future children under the filter, for good."""
         prctl(_PR_SET_NO_NEW_PRIVS, 1)
-        if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), self._header, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "seccomp filter refused")
+        prctl(_PR_SET_SECCOMP, _MODE_FILTER, self._header_at)
 
 
 def _steps(machine: str) -> list[_Step]:

@@ -22,13 +22,12 @@ import threading
 import time
 import traceback
 import types
-from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 from effmark.sandbox.confine import Policy, confine, limit_cpu_time
 from effmark.sandbox.protocol import LAST_WORD, VALUE, chunk, read_exactly
 
-__all__ = ["BODY_READ", "READY", "VALUE_FD", "Pipes", "Task", "perform"]
+__all__ = ["BODY_READ", "READY", "VALUE_FD", "Pipes", "Task", "perform", "warm_up"]
 
 BODY_READ, READY = b"B", b"R"
 """What the process tells the zygote before it waits for the word to go."""
@@ -47,8 +46,7 @@ class Pipes(NamedTuple):
     values: int
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """One job as its process gets it from the zygote: limits and file descriptors."""
 
     limits: dict[str, Any]
@@ -63,8 +61,9 @@ def perform(task: Task, policy: Policy) -> NoReturn:
         os.setsid()
         body = read_exactly(task.control, task.limits["body_b"])
         os.write(task.pipes.ready, BODY_READ)
-        _arrange_files(task)
-        os.environ["HOME"] = os.environ["TMPDIR"] = task.folder
+        _arrange_files(task, policy.ruleset)
+        if not policy.namespaces:  # else it is the same folder for all, and the zygote says it
+            os.environ["HOME"] = os.environ["TMPDIR"] = task.folder
         confine(policy, task.folder, task.limits)
     except (OSError, EOFError, ValueError) as error:
         os.write(task.pipes.ready, f"{type(error).__name__}: {error}".encode()[:_SAID_AT_MOST])
@@ -72,8 +71,8 @@ def perform(task: Task, policy: Policy) -> NoReturn:
     prepared = _prepare(body)
     del body
     random.seed(0)  # Python seeds it anew after each fork; every job starts the same
+    gc.freeze()  # what was decoded is no garbage: it is neither traversed nor billed
     gc.enable()
-    gc.collect()
     limit_cpu_time(time.process_time(), task.limits["cpu_s"])
     os.write(task.pipes.ready, READY)
     os.read(task.pipes.go, 1)
@@ -82,11 +81,22 @@ def perform(task: Task, policy: Policy) -> NoReturn:
     _finish(*_execute(prepared))
 
 
-def _arrange_files(task: Task) -> None:
+def warm_up() -> None:
+    """Do in the zygote, once, what every job would have to do for the first time."""
+    main = sys.modules["__main__"]
+    for driver in ("", "pass"):
+        program = _prepare(json.dumps({"code": "", "driver": driver, "inputs": [], "stdin": ""}))
+        program.run()
+    sys.modules["__main__"] = main
+    del sys.modules["solution"]
+    linecache.clearcache()
+
+
+def _arrange_files(task: Task, ruleset: int) -> None:
     os.dup2(task.pipes.output, 1)
     os.dup2(task.pipes.output, 2)
     os.dup2(task.pipes.values, VALUE_FD)
-    kept = sorted((task.pipes.ready, task.pipes.go))
+    kept = sorted({task.pipes.ready, task.pipes.go, ruleset} - {-1})
     first = VALUE_FD + 1
     for fd in kept:
         os.closerange(first, fd)
@@ -97,7 +107,7 @@ def _arrange_files(task: Task) -> None:
 class _Program:
     """The compiled code of a job and the names that it will see."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | str) -> None:
         job = json.loads(body)
         _offer_input(job["stdin"])
         self._driver: types.CodeType | None = None
@@ -140,7 +150,7 @@ class _Impossible:
         """Never comes."""
 
 
-def _prepare(body: bytes) -> _Program | _Impossible:
+def _prepare(body: bytes | str) -> _Program | _Impossible:
     """Return what to run."""
     try:
         return _Program(body)

@@ -11,7 +11,7 @@ import os
 import signal
 import struct
 
-from effmark.sandbox.syscalls import number
+from effmark.sandbox.syscalls import our_numbers
 
 __all__ = [
     "Mount",
@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 libc = ctypes.PyDLL(None, use_errno=True)
+libc.prctl.argtypes = (ctypes.c_int, *4 * (ctypes.c_ulong,))
+libc.mount.argtypes = (*3 * (ctypes.c_char_p,), ctypes.c_ulong, ctypes.c_char_p)
 
 _ADDR_NO_RANDOMIZE = 0x0040000
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -64,16 +66,16 @@ class Mount:
 # which costs a job's process some eighty page faults.
 
 
-def _checked(result: int, what: str) -> int:
+def _checked(result: int, what: str, where: str = "") -> int:
     if result < 0:
         code = ctypes.get_errno()
-        raise OSError(code, f"{what}: {os.strerror(code)}")
-    return int(result)
+        raise OSError(code, f"{what} {where}".strip() + f": {os.strerror(code)}")
+    return result
 
 
 def syscall(name: str, *arguments: object) -> int:
     """Return what a raw system call returns; raise OSError where it fails."""
-    return _checked(libc.syscall(number(name), *arguments), name)
+    return _checked(libc.syscall(our_numbers()[name], *arguments), name)
 
 
 def unshare(flags: int) -> None:
@@ -83,14 +85,14 @@ def unshare(flags: int) -> None:
 
 def prctl(option: int, *arguments: int) -> int:
     """Return the answer of a process-control request, missing arguments being 0."""
-    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    return _checked(libc.prctl(option, *padded), f"prctl {option}")
+    first, second, third, fourth = (*arguments, 0, 0, 0, 0)[:4]
+    return _checked(libc.prctl(option, first, second, third, fourth), "prctl")
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
     """Mount `source` on `target`."""
-    arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags))
-    _checked(libc.mount(*arguments, options.encode()), f"mount {kind or 'bind'} on {target}")
+    done = libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode())
+    _checked(done, "mount", target)
 
 
 def protect(path: str, attributes: int, *, recursive: bool) -> None:
@@ -120,17 +122,12 @@ def turn_off_address_randomization() -> None:
 def clone_process(namespaces: int) -> int:
     """Return a child's process id, 0 in the child, which lives in new namespaces.
 
-    glibc keeps the caller's thread id and a raw clone does not refresh it. So the caller must be
-    process 1 of its own process namespace: then the stale id is the right one in the child too.
+    Two things that fork(3) and os.fork() do are left out, as they touch two hundred pages of the
+    new process, each a fault. glibc keeps the caller's thread id and a raw clone does not refresh
+    it: the caller must be process 1 of its own process namespace, then the stale id is the right
+    one in the child too. And Python neither takes its locks before nor remakes them after, nor
+    runs the handlers of ``os.register_at_fork``: the caller must have a single thread, and the
+    child seeds `random` itself.
     """
-    api = ctypes.pythonapi
-    api.PyOS_BeforeFork()
-    pid = libc.syscall(number("clone"), ctypes.c_ulong(namespaces | signal.SIGCHLD), 0, 0, 0, 0)
-    code = ctypes.get_errno()
-    if pid == 0:
-        api.PyOS_AfterFork_Child()
-        return 0
-    api.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(code, f"clone: {os.strerror(code)}")
-    return int(pid)
+    flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
+    return _checked(libc.syscall(our_numbers()["clone"], flags, 0, 0, 0, 0), "clone")

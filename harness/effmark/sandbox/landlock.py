@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from effmark.sandbox.kernel import prctl, syscall
 
-__all__ = ["landlock_abi", "restrict_to"]
+__all__ = ["landlock_abi", "make_ruleset", "restrict_to"]
 
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
@@ -42,10 +42,13 @@ def _files_handled(abi: int) -> int:
     return int((1 << (last_bit + 1)) - 1)
 
 
-def restrict_to(
+def make_ruleset(
     abi: int, *, readable: Iterable[str], devices: Iterable[str], writable: Iterable[str]
-) -> None:
-    """Confine this thread and its children to the given files, for good; no TCP, no signals out."""
+) -> int:
+    """Return the descriptor of a ruleset: these files and what is below them, no TCP, no signals.
+
+    A rule holds for what is mounted below its folder, too, now or later.
+    """
     files = _files_handled(abi)
     attributes = struct.pack("QQQ", files, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
@@ -56,6 +59,11 @@ def restrict_to(
         _allow(ruleset, path, _OF_A_FILE & files)
     for path in writable:
         _allow(ruleset, path, files)
+    return ruleset
+
+
+def restrict_to(ruleset: int, abi: int) -> None:
+    """Confine this thread and its children to a ruleset, for good; close its descriptor."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
     syscall("landlock_restrict_self", ruleset, _QUIET if abi >= 7 else 0)
     os.close(ruleset)

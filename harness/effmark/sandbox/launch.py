@@ -22,8 +22,10 @@ CONTROL = 3
 
 # LD_LIBRARY_PATH is added: without it the loader may take another Python's library, silently.
 # The hash seed and the layout decide how many instructions a dict takes: both are pinned.
+# LD_BIND_NOW: symbols are looked up once, in the zygote, not by every job anew.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
+    "LD_BIND_NOW": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PATH": "/usr/bin:/bin",

@@ -13,7 +13,7 @@ import platform
 from functools import cache
 from typing import Final
 
-__all__ = ["ALLOWED", "ARCHITECTURES", "CONDITIONAL", "REFUSED", "number", "numbers"]
+__all__ = ["ALLOWED", "ARCHITECTURES", "CONDITIONAL", "REFUSED", "numbers", "our_numbers"]
 
 ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """Architecture names as ``uname -m`` has them, with their AUDIT_ARCH constants."""
@@ -107,6 +107,6 @@ def numbers(table: str, machine: str) -> dict[str, int]:
 
 
 @cache
-def number(name: str) -> int:
-    """Return the number of a system call that the sandbox itself makes, on this machine."""
-    return numbers(_OURS, platform.machine())[name]
+def our_numbers() -> dict[str, int]:
+    """Return the system calls that the sandbox itself makes, on this machine."""
+    return numbers(_OURS, platform.machine())

@@ -13,19 +13,18 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from typing import Any
 
 from effmark.sandbox.confine import Policy
-from effmark.sandbox.container import DEVICES, JOB_FOLDER, site_folders
+from effmark.sandbox.container import DEVICES, JOB_FOLDER, JOB_ROOT, site_folders
 from effmark.sandbox.filter import Filter
 from effmark.sandbox.identity import is_root, who_is_root
-from effmark.sandbox.job_process import Task, perform
+from effmark.sandbox.job_process import Task, perform, warm_up
 from effmark.sandbox.kernel import Namespace, clone_process, prctl
+from effmark.sandbox.landlock import make_ruleset
 from effmark.sandbox.protocol import FAILURE, HELLO, chunk, read_frame
 from effmark.sandbox.watch import Watch, open_pipes
 
@@ -61,22 +60,35 @@ def _get_ready(request: dict[str, Any]) -> Policy:
         importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) != 1:
         raise RuntimeError(f"one of the modules to preload starts threads: {request['preload']}")
-    policy = Policy(
-        namespaces=request["job_namespaces"],
-        landlock_abi=request["landlock_abi"],
-        filter=Filter(request["machine"]) if request["filters"] else None,
-        user_map=f"{os.getuid()} {os.getuid()} 1",
-        group_map=f"{os.getgid()} {os.getgid()} 1",
-        readable=_in_a_room(request["paths"])
-        if request["job_namespaces"]
-        else _outside_a_room(request["paths"]),
-        devices=("/dev",) if request["job_namespaces"] else DEVICES,
-        tasks_elsewhere=0 if request["job_namespaces"] else _count_own_tasks(),
-    )
+    policy = _policy(request)
+    os.environ.pop("LD_BIND_NOW", None)  # it has done its work
+    if policy.namespaces:
+        os.environ["HOME"] = os.environ["TMPDIR"] = JOB_FOLDER
+    warm_up()
     gc.collect()
     gc.freeze()
     gc.disable()
     return policy
+
+
+def _policy(request: dict[str, Any]) -> Policy:
+    namespaces, abi = request["job_namespaces"], request["landlock_abi"]
+    readable = (_in_a_room if namespaces else _outside_a_room)(request["paths"])
+    devices = ("/dev",) if namespaces else DEVICES
+    ruleset = -1
+    if namespaces and abi:
+        ruleset = make_ruleset(abi, readable=readable, devices=devices, writable=(JOB_ROOT,))
+    return Policy(
+        namespaces=namespaces,
+        landlock_abi=abi,
+        filter=Filter(request["machine"]) if request["filters"] else None,
+        user_map=f"{os.getuid()} {os.getuid()} 1",
+        group_map=f"{os.getgid()} {os.getgid()} 1",
+        readable=readable,
+        devices=devices,
+        ruleset=ruleset,
+        tasks_elsewhere=0 if namespaces else _count_own_tasks(),
+    )
 
 
 def _assert_harmless(request: dict[str, Any]) -> None:
@@ -150,12 +162,20 @@ def _serve(control: int, policy: Policy) -> Task:
             watch.folder = folder
         watch.run()
         if not policy.namespaces:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         if not watch.body_read:  # the rest of the body is still in the socket
             os._exit(4)
 
 
 def _own_folder() -> str:
+    import tempfile  # large, and not needed in a room
+
     folder = tempfile.mkdtemp(prefix="job-")
     tempfile.tempdir = None  # a job looks for its own
     return folder
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
