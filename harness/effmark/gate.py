@@ -328,7 +328,7 @@ def _check(
     detail = ""
     if verdict == "undecided" and one.detectable_ratio is not None:
         detail = (
-            f"cannot see {100 * margin:g} % here, can see {100 * one.detectable_ratio:.2g} %: "
+            f"cannot see {100 * margin:g} % here, can see {100 * one.detectable_ratio:.3g} %: "
             "run more processes or accept a wider margin"
         )
     return GateCheck(

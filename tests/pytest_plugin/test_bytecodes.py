@@ -134,6 +134,6 @@ def test_a_limit_on_bytecodes_holds_on_every_machine(
         [
             "*call add: max_bytecodes: * k > 2.00 k",
             "SKIPPED*max_bytecodes=2000 cannot be judged: *no Python code ran, only C*",
-            "*bytecodes*blocks*",
+            "*latency*bytecodes*",
         ]
     )

@@ -67,6 +67,23 @@ def test_a_round_that_does_not_come_to_its_end_is_told(
     result.stderr.fnmatch_lines(["*effmark: process 1 of 3 ended with 7:*"])
 
 
+def test_a_round_that_measures_nothing_says_so(
+    pytester: pytest.Pytester, quick: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_work(effmark):
+            assert not any(a.startswith("--effmark-round") for a in sys.argv)
+            effmark(sum, [1])
+        """
+    )
+    result = pytester.runpytest_inprocess(*quick, "--effmark-runs=2")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["effmark: process 1 measured nothing: *1 failed*"])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -91,7 +91,8 @@ class Baselines:
             raise SpecError(
                 f"revision {revision!r} ({commit[:12]}) was {said} measured; make up for it: "
                 f"git worktree add ../at-{commit[:7]} {commit[:12]}, and there pytest "
-                f"--effmark-save {commit[:7]} --effmark-dir {self.folder}"
+                f"--effmark-save {commit[:7]} --effmark-runs {FEWEST_PROCESSES} --effmark-dir "
+                f"{self.folder}"
             )
         return clean
 
@@ -123,7 +124,10 @@ class Baselines:
 
     def saved(self, name: str) -> str:
         """Return a sentence that says how much is saved under a name, and whether it is enough."""
-        runs = len({record.process_id for record in self._records(name)})
+        processes: dict[str, set[str]] = {}
+        for record in self._records(name):
+            processes.setdefault(cell_name(record), set()).add(record.process_id)
+        runs = max(map(len, processes.values()), default=0)
         said = f"saved as {name!r} in {self.folder}: {runs} {'run' if runs == 1 else 'runs'}"
         more = FEWEST_PROCESSES - runs
         if more <= 0:

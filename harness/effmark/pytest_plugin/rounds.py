@@ -47,12 +47,15 @@ def measure_rounds(
                 [*command, f"--effmark-round={results}"],
                 cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
             )  # fmt: skip
+            last = " / ".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
             if done.returncode not in _ENDED:
-                last = " / ".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
                 raise PrerequisiteError(
                     f"process {number} of {count + 1} ended with {done.returncode}: {last}"
                 )
-            for record in read_records(Path(results)):
+            records = list(read_records(Path(results)))
+            if not records:
+                say(f"effmark: process {number} measured nothing: {last}")
+            for record in records:
                 found.setdefault(cell_name(record), []).append(record)
     return found
 

@@ -22,6 +22,11 @@ from effmark.units import format_quantity
 __all__ = ["Options", "Outcome", "Session"]
 
 
+_WIDEST = 10.0
+"""Half-width of an interval, relative to its value, beyond which it says nothing: two processes
+have a single degree of freedom."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line asks of every test."""
@@ -190,7 +195,11 @@ def _advice(record: Record) -> list[str]:
 
 
 def _shown(number: Number) -> str:
-    return format_number(number, interval=number.low != number.high)
+    """Return a number for a table: without an interval that is none, `±?` for one without end."""
+    low, high = number.low, number.high
+    if low is None or high is None or high - low <= 2 * _WIDEST * abs(number.value):
+        return format_number(number, interval=low != high)
+    return f"{format_number(number, interval=False)} ±?"
 
 
 def _label(record: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Literal
 
+from effmark.metrics import metric
 from effmark.report.names import markdown_text, plain
 
 __all__ = ["Line", "markdown_summary", "text_summary"]
@@ -17,7 +18,7 @@ Line = tuple[str, Colour]
 
 _COLUMNS = {
     "latency": ("latency_s", "e2e_latency_s"),
-    "tok/s": ("output_token_throughput",),
+    "throughput": ("output_token_throughput", "image_throughput"),
     "CPU": ("cpu_s_per_call", "cpu_s_per_output_token", "cpu_s_per_image"),
     "instructions": (
         "instructions_per_call",
@@ -32,7 +33,8 @@ _COLUMNS = {
 }
 _BLOCKS = "blocks"
 _BASELINE = "against baseline"
-_GIVEN_UP = ("grown by", "peak memory", _BLOCKS, "CPU")
+_INTERVAL = "its interval"
+_GIVEN_UP = ("grown by", _BLOCKS, _INTERVAL, "peak memory", "CPU", "throughput", "energy")
 """Columns that a narrow terminal does without, the first of them first."""
 _MARKS = {"valid": "", "suspect": "? ", "invalid": "! "}
 _LEGEND = {"suspect": "? suspect", "invalid": "! invalid"}
@@ -43,6 +45,7 @@ _MOST_NOTES = 12
 _NAME = 48
 """Columns for a name before numbers have to go."""
 _SHORTEST_NAME = 24
+_PIECE = 100
 
 
 def text_summary(rows: Sequence[Row], width: int = 100) -> list[Line]:
@@ -55,22 +58,30 @@ def text_summary(rows: Sequence[Row], width: int = 100) -> list[Line]:
     rows = sorted(rows, key=_file)
     headings = ["", *_headings(rows)]
     names = [_name(row) for row in rows]
+    given_up: list[str] = []
     while True:
-        cells = [[name, *_cells(row, headings[1:])] for name, row in zip(names, rows, strict=True)]
+        cells = [
+            [name, *_cells(row, headings[1:], brief=_INTERVAL in given_up)]
+            for name, row in zip(names, rows, strict=True)
+        ]
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         room = width - sum(widths[1:]) - 2 * len(widths[1:])
         if room >= min(widths[0], _NAME):
             break
-        surplus = next((heading for heading in _GIVEN_UP if heading in headings), None)
+        compared = [_INTERVAL] if _BASELINE in headings and _INTERVAL not in given_up else []
+        surplus = next((h for h in _GIVEN_UP if h in (*headings, *compared)), None)
         if surplus is None:
             break
-        headings.remove(surplus)
+        given_up.append(surplus)
+        headings = [heading for heading in headings if heading != surplus]
     widths[0] = max(min(widths[0], room), _SHORTEST_NAME)
     lines: list[Line] = [(_line(headings, widths), "bold")]
     for file, group in groupby(zip(rows, cells, strict=True), lambda pair: _file(pair[0])):
         lines.append((plain(file, width), ""))
         lines += [(_line(line, widths), _colour(row)) for row, line in group]
-    return [*lines, *((f"  {plain(note, 400)}", _note_colour(note)) for note in _notes(rows))]
+    narrow = f"not shown in {width} columns: {', '.join(given_up)}"
+    notes = [*_notes(rows), *([narrow] if given_up else [])]
+    return [*lines, *((f"  {plain(note, 400)}", _note_colour(note)) for note in notes)]
 
 
 def markdown_summary(rows: Sequence[Row], title: str = "effmark") -> str:
@@ -82,12 +93,18 @@ def markdown_summary(rows: Sequence[Row], title: str = "effmark") -> str:
         cells = [row["test"], _MARKS[row["validity"]] + row["name"], *_cells(row, used)]
         table.append([markdown_text(cell) for cell in cells])
     lines = ["| " + " | ".join(line) + " |" for line in table]
-    notes = [f"- {markdown_text(note)}" for note in _notes(rows)]
+    notes = [f"- {_whole(note)}" for note in _notes(rows)]
     counted = [(v, sum(r["verdict"] == v for r in rows)) for v in ("worse", "undecided", "pass")]
     judged = ", ".join(f"{count} {verdict}" for verdict, count in counted if count)
     many = "1 measurement" if len(rows) == 1 else f"{len(rows)} measurements"
     head = f"### {title}: {many}" + (f", against the baseline: {judged}" if judged else "")
     return "\n".join([_MARKER, head, "", *lines, "", *notes, ""])
+
+
+def _whole(note: str) -> str:
+    """Return a long text as Markdown, which is cut short piece by piece, so not at all."""
+    pieces = (note[i : i + _PIECE] for i in range(0, len(note), _PIECE))
+    return "".join(markdown_text(piece) for piece in pieces)
 
 
 def _headings(rows: Sequence[Row]) -> list[str]:
@@ -101,13 +118,13 @@ def _headings(rows: Sequence[Row]) -> list[str]:
     return [*used, *blocks, *compared]
 
 
-def _cells(row: Row, headings: Sequence[str]) -> list[str]:
+def _cells(row: Row, headings: Sequence[str], *, brief: bool = False) -> list[str]:
     cells = []
     for heading in headings:
         if heading == _BLOCKS:
             cells.append(_blocks(row))
         elif heading == _BASELINE:
-            cells.append(_verdict(row))
+            cells.append(_verdict(row, brief=brief))
         else:
             shown = row["shown"]
             cells.append(next((shown[m] for m in _COLUMNS[heading] if m in shown), "–"))
@@ -137,12 +154,13 @@ def _blocks(row: Row) -> str:
     return f"{text} in {row['processes']}" if row["processes"] > 1 else text
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row, *, brief: bool) -> str:
     if row["ratio"] is None:
         return str(row["verdict"])
     exact = row["low"] is None or row["low"] == row["high"]
-    interval = "" if exact else f" [{row['low']:.3g}, {row['high']:.3g}]"
-    of = next((h for h, metrics in _COLUMNS.items() if row["judged"] in metrics), "")
+    interval = "" if exact or brief else f" [{row['low']:.3g}, {row['high']:.3g}]"
+    label = metric(row["judged"]).label
+    of = "" if label == "latency" else label
     return f"{of} ×{row['ratio']:.3g}{interval} {row['verdict']}".lstrip()
 
 
