@@ -1,6 +1,6 @@
 """Rows to one self-contained HTML page: no network, no build step, nothing but this file.
 
-The data travels as JSON in a script element whose `<`, `>` and `&` are escaped, and the page's
+The data travels as packed JSON in base64, which holds no character that HTML knows, and the page's
 script makes elements with textContent only: whatever a model is called stays text.
 """
 
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from effmark.errors import StoreError
 from effmark.report.page_data import page_data, page_facts
+from effmark.report.page_pack import packed
 from effmark.rows import Row
 
 __all__ = ["render_page", "write_page"]
@@ -67,13 +66,13 @@ def render_page(rows: Sequence[Row], damage: Sequence[str] = ()) -> str:
         style_hash=_hash(style),
         script=Markup(script),
         script_hash=_hash(script),
-        payload=Markup(_inert(data)),
+        payload=packed(data),
     )
 
 
 def _script() -> str:
     body = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{body}}})();'
+    return f'(async () => {{\n"use strict";\n{body}}})();'
 
 
 def _asset(name: str) -> str:
@@ -83,11 +82,3 @@ def _asset(name: str) -> str:
 def _hash(text: str) -> Markup:
     """Return what the content security policy calls a text: only this style and script run."""
     return Markup(f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}")
-
-
-def _inert(data: Any) -> str:
-    """Return JSON that no HTML parser can leave: every character that it knows is escaped."""
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text

@@ -1,15 +1,16 @@
 """What the page knows: rows as compact JSON, within a size that a phone can load.
 
-Texts that repeat stand once in a pool. A page that would grow too large gives up first the curves
-of cells, then the paired draws (ranks by quality get more ties), then whole rows; those that are
-best by any headline metric stay, so that no rank on the page is better than it would be in full.
-What was left out is counted on the page.
+Texts that repeat stand once in a pool, and all is packed. A page that would grow too large gives
+up first the curves of cells, then the paired draws (ranks by quality get more ties), then whole
+rows; those that are best by any headline metric stay, so that no rank on the page is better than
+it would be in full. What was left out is counted on the page.
 """
 
 from __future__ import annotations
 
 import base64
 import datetime
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from effmark.ranking import Contender
 from effmark.record import Missing
 from effmark.report.configurations import PROCESS_METRICS, is_shared, machines_of, suite_of
 from effmark.report.page_cell import cell_detail, short
+from effmark.report.page_pack import packed_size
 from effmark.report.standing import MARKS, contenders, family, marks, of_a_machine
 from effmark.rows import Number, Row
 from effmark.schema import content_hash
@@ -29,15 +31,22 @@ __all__ = ["PAGE_BYTES", "page_data", "page_facts", "row_id"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
-_ROW_SHARE = 0.85
-"""Of that, what rows may take when there are too many for curves of all cells."""
+_MOST_ROWS = 12_000
+"""More lines than that a browser would sort and rank too slowly to follow a slider."""
+_ROW_SHARE = 0.9
+"""Of the bound, what rows may take when there are too many for curves of all cells."""
+_DRAWS_SHARE = 0.7
+"""Of the bound, up to where paired draws are worth more than curves."""
 _HEADLINES = (
     "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
     "peak_memory_b", "bits_per_byte", "accuracy", "kl_divergence", "information_capacity",
 )  # fmt: skip
 _PAIRED_KINDS = ("text", "tasks", "labels")
 _DRAWS_B = 2500
-"""What paired draws add to such a row, about."""
+"""What paired draws add to such a row, about: noise that nothing packs."""
+_DETAILS_AT_ONCE = 64
+_SAMPLE = 500
+"""Rows from which is guessed how many will fit, before all are written."""
 _PLACES_SHOWN = 20
 
 
@@ -46,7 +55,6 @@ class _Pool:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self.size_b = 0
         self._index: dict[str, int] = {}
 
     def put(self, value: Any) -> int:
@@ -54,20 +62,19 @@ class _Pool:
         if key not in self._index:
             self._index[key] = len(self.values)
             self.values.append(value)
-            self.size_b += _size(value)
         return self._index[key]
 
 
 def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page shows."""
-    texts, places = _Pool(), _Pool()
-    pairs = _fitting(rows, texts, places)
-    shown = [body for _, body in pairs]
-    paired = _size(shown) + _size_of_draws(rows) <= PAGE_BYTES * _ROW_SHARE
-    for row, body in pairs:
-        _add_errors(row, body, texts, paired)
-    spent = _size(shown) + texts.size_b + places.size_b
-    without = _add_details(pairs, PAGE_BYTES - spent)
+    shown, texts, places, spent = _fitting(rows)
+    of_draws = _size_of_draws([rows[i] for i in shown])
+    paired = spent + of_draws <= PAGE_BYTES * _DRAWS_SHARE
+    for i, body in shown.items():
+        _add_errors(rows[i], body, texts, paired)
+    spent += of_draws if paired else 0
+    pairs = [(rows[i], body) for i, body in shown.items()]
+    without = _add_details(pairs, PAGE_BYTES * _ROW_SHARE - spent)
     told = {name for row in rows for name in row.metrics}
     return {
         "title": _title(rows),
@@ -77,7 +84,7 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "marks": MARKS,
         "texts": texts.values,
         "environments": places.values,
-        "rows": shown,
+        "rows": [shown[i] for i in sorted(shown)],
         "records": sum(len(row.records) for row in rows),
         "left_out": {"rows": len(rows) - len(shown), "details": without, "draws": not paired},
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
@@ -187,8 +194,20 @@ def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
 
 def _number(number: Number) -> list[Any]:
     """Return value, bounds, sample count and source."""
-    bounds = (_short(number.value), _short(number.low), _short(number.high))
-    return [*bounds, number.n, number.source]
+    return [_short(number.value), *_bounds(number), number.n, number.source]
+
+
+_DIGITS = 7
+_DIGITS_OF_BOUNDS = 5
+_NARROW = 1e-3
+"""Below that relative width the fifth digit of a bound would be a percent of it."""
+
+
+def _bounds(number: Number) -> tuple[float | str | None, float | str | None]:
+    low, high = number.low, number.high
+    wide = low is not None and high is not None and high - low > _NARROW * abs(number.value)
+    digits = _DIGITS_OF_BOUNDS if wide else _DIGITS
+    return _short(low, digits), _short(high, digits)
 
 
 def _size_of_draws(rows: Sequence[Row]) -> int:
@@ -200,19 +219,19 @@ def _size_of_draws(rows: Sequence[Row]) -> int:
 
 def _add_errors(row: Row, body: dict[str, Any], texts: _Pool, paired: bool) -> None:
     """Add what ranking needs: the error where bounds do not tell it, and paired draws."""
-    known = contenders(row)
+    known = contenders(row, paired=paired)
     for name, told in known.items():
         number = row.number(name)
         if number is not None and number.low is None and told.error is not None:
             body["numbers"][name].append(short(told.error))
-    draws = dict(_draws(known, texts)) if paired else {}
+    draws = dict(_draws(known, texts))
     if draws:
         body["draws"] = draws
 
 
-def _short(value: float | None) -> float | str | None:
+def _short(value: float | None, digits: int = _DIGITS) -> float | str | None:
     if value is None or math.isfinite(value):
-        return None if value is None else short(value, 7)
+        return None if value is None else short(value, digits)
     return "inf" if value > 0 else "-inf"
 
 
@@ -226,24 +245,21 @@ def _draws(known: Mapping[str, Contender], texts: _Pool) -> Iterator[tuple[str, 
             yield name, [texts.put(told.items), low, high, base64.b64encode(steps).decode()]
 
 
-def _size(value: Any) -> int:
-    """Return the bytes of a value on the page, where `<`, `>` and `&` are written as six."""
-    text = json.dumps(value, ensure_ascii=False)
-    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
-
-
-def _fitting(rows: Sequence[Row], texts: _Pool, places: _Pool) -> list[tuple[Row, dict[str, Any]]]:
-    """Return the rows that the page holds, in their order, with what it shows of them."""
+def _fitting(rows: Sequence[Row]) -> tuple[dict[int, dict[str, Any]], _Pool, _Pool, float]:
+    """Return the rows that the page holds, the best first, their pools and their size in bytes."""
     machines = machines_of(rows)
-    room = PAGE_BYTES * _ROW_SHARE
-    chosen: dict[int, dict[str, Any]] = {}
-    for index in _best_first(rows):
-        body = _row(rows[index], machines[index], texts, places)
-        room -= _size(body)
-        if room < texts.size_b + places.size_b:
-            break
-        chosen[index] = body
-    return [(rows[index], chosen[index]) for index in sorted(chosen)]
+    best = list(itertools.islice(_best_first(rows), _MOST_ROWS))
+    if len(best) > _SAMPLE:
+        some = [_row(rows[i], machines[i], _Pool(), _Pool()) for i in best[:_SAMPLE]]
+        best = best[: int(1.3 * _SAMPLE * PAGE_BYTES / packed_size(some))]
+    while True:
+        texts, places = _Pool(), _Pool()
+        shown = {i: _row(rows[i], machines[i], texts, places) for i in best}
+        size_b = packed_size([list(shown.values()), texts.values, places.values])
+        fits = PAGE_BYTES * _ROW_SHARE / max(size_b, 1)
+        if fits >= 1:
+            return shown, texts, places, size_b
+        best = best[: int(len(best) * min(0.95, 0.96 * fits))]
 
 
 def _best_first(rows: Sequence[Row]) -> Iterator[int]:
@@ -262,15 +278,14 @@ def _best_first(rows: Sequence[Row]) -> Iterator[int]:
     yield from (i for i in range(len(rows)) if i not in seen)
 
 
-def _add_details(pairs: Sequence[tuple[Row, dict[str, Any]]], room: int) -> int:
+def _add_details(pairs: Sequence[tuple[Row, dict[str, Any]]], room: float) -> int:
     """Add curves and provenance while there is room; return how many cells go without."""
-    without = 0
-    for row, body in pairs:
-        detail = cell_detail(row)
-        size = _size(detail)
-        if size > room:
-            without += 1
-            continue
-        room -= size
-        body["cell"] = detail
-    return without
+    for start in range(0, len(pairs), _DETAILS_AT_ONCE):
+        some = pairs[start : start + _DETAILS_AT_ONCE]
+        details = [cell_detail(row) for row, _ in some]
+        room -= packed_size(details)
+        if room < 0:
+            return len(pairs) - start
+        for (_, body), detail in zip(some, details, strict=True):
+            body["cell"] = detail
+    return 0

@@ -99,11 +99,16 @@ def exclusion(row: Row, name: str) -> str:
     return next((mark for mark in claims if mark in barred), "")
 
 
-def contenders(row: Row) -> dict[str, Contender]:
-    """Return every number of a row with what is known of its error."""
+def contenders(row: Row, *, paired: bool = True) -> dict[str, Contender]:
+    """Return every number of a row with what is known of its error.
+
+    Args:
+        row: whose numbers.
+        paired: whether to draw from the items that others share; without, ranks have more ties.
+    """
     samples = _LazySamples(row)
     return {
-        name: _contender(row, number, name, samples)
+        name: _contender(row, number, name, samples, paired=paired)
         for name, number in row.metrics.items()
         if isinstance(number, Number)
     }
@@ -113,7 +118,7 @@ def contender(row: Row, name: str) -> Contender:
     """Return a number that is there with what is known of its error."""
     number = row.metrics[name]
     assert isinstance(number, Number)
-    return _contender(row, number, name, _LazySamples(row))
+    return _contender(row, number, name, _LazySamples(row), paired=True)
 
 
 class _LazySamples:
@@ -130,8 +135,10 @@ class _LazySamples:
         return found if isinstance(found, Samples) else None
 
 
-def _contender(row: Row, number: Number, name: str, samples: _LazySamples) -> Contender:
-    shared = _shared_items(row, name, samples)
+def _contender(
+    row: Row, number: Number, name: str, samples: _LazySamples, *, paired: bool
+) -> Contender:
+    shared = _shared_items(row, name, samples) if paired else None
     if shared is not None:
         items, drawn = shared
         error = sampling_error(number.low, number.high, drawn)

@@ -90,9 +90,10 @@ function shape(kind, size, attributes) {
 }
 
 // Colour tells the runtime, shape the bits of the weights; both keep their meaning under filters.
+const ADAPTERS = new Map(distinct(rows.map((r) => r.adapter)).sort().map((adapter, i) => [adapter, i]));
+
 function appearance(item) {
-  const adapters = distinct(rows.map((r) => r.adapter)).sort();
-  return { colour: adapters.indexOf(item.adapter) % COLOURS, shape: SHAPES[bitsClass(item)] };
+  return { colour: ADAPTERS.get(item.adapter) % COLOURS, shape: SHAPES[bitsClass(item)] };
 }
 
 function bitsClass(item) {
@@ -205,7 +206,8 @@ function comparableGroups(items, x, y) {
   const groups = new Map();
   for (const item of items) {
     const key = comparableWith(item, x.name) + comparableWith(item, y.name);
-    groups.set(key, [...(groups.get(key) || []), item]);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(item);
   }
   return [...groups.values()];
 }

@@ -65,7 +65,10 @@ function honestNotes() {
 
 function renderMissing() {
   const reasons = new Map();
-  const note = (why, what) => reasons.set(why, [...(reasons.get(why) || []), what]);
+  const note = (why, what) => {
+    if (!reasons.has(why)) reasons.set(why, []);
+    reasons.get(why).push(what);
+  };
   for (const row of rows) {
     const name = `${fullName(row)} · ${row.workload}`;
     if (row.outcome !== "ok") note(`${row.outcome.replaceAll("_", " ")}: ${row.detail}`, name);

@@ -97,13 +97,31 @@ function spreadOfDifference(a, b) {
 
 // The share of possible worlds in which no other point is at least as good in both.
 function frontProbability(points, directions) {
-  const worlds = points.map((pair, p) =>
-    pair.map((number, axis) => possibleValues(number, 7919 * p + axis + 1, directions[axis] === "higher" ? 1 : -1)));
+  const signs = directions.map((direction) => (direction === "higher" ? 1 : -1));
+  const hopeful = hopefulPoints(points.map((pair) => pair.map((number, axis) => reach(number, signs[axis]))));
+  const worlds = hopeful.map((p) => points[p].map((number, axis) => possibleValues(number, 7919 * p + axis + 1, signs[axis])));
   const hits = new Array(points.length).fill(0);
   for (let draw = 0; draw < DRAWS; draw++) {
-    for (const index of front(worlds.map(([x, y]) => [x[draw], y[draw]]))) hits[index]++;
+    for (const index of front(worlds.map(([x, y]) => [x[draw], y[draw]]))) hits[hopeful[index]]++;
   }
   return hits.map((hit) => hit / DRAWS);
+}
+
+// How bad and how good a number may turn out, larger being better.
+const FARTHEST = 5; // standard errors: no draw of a page goes beyond
+
+function reach(number, sign) {
+  if (number.draws) return [Math.min(...number.draws.map((d) => sign * d)), Math.max(...number.draws.map((d) => sign * d))];
+  const half = FARTHEST * (number.error ?? 0);
+  return [sign * number.value - half, sign * number.value + half];
+}
+
+// Points that some world may have on its front: at their best, nothing at its worst beats them.
+function hopefulPoints(reaches) {
+  const worst = reaches.map(([x, y]) => [x[0], y[0]]);
+  const sure = front(worst).map((i) => worst[i]).sort((a, b) => a[0] - b[0]);
+  const beaten = ([x, y]) => sure.some((p) => p[0] > x[1] && p[1] > y[1]);
+  return reaches.map((_, i) => i).filter((i) => !beaten(reaches[i]));
 }
 
 function possibleValues(number, seed, sign) {

@@ -12,7 +12,8 @@ function renderRoofline(items) {
     const work = peaks && workOf(row);
     if (!work) continue;
     const key = JSON.stringify([row.machine, peaks]);
-    places.set(key, [...(places.get(key) || []), { item, ...work, peaks }]);
+    if (!places.has(key)) places.set(key, []);
+    places.get(key).push({ item, ...work, peaks });
   }
   const figures = [...largestPeaks(places)].map(rooflineChart);
   byId("roofline").hidden = figures.length === 0;
@@ -57,7 +58,8 @@ function workOf(row) {
   return { intensity: (flopsPerToken * tokens) / bytes, speed: (flopsPerToken * tokens) / time };
 }
 
-function rooflineChart({ name, points, peaks }) {
+function rooflineChart({ name, points: all, peaks }) {
+  const points = all.slice(0, POINTS_DRAWN);
   const ridge = peaks.flops / peaks.bandwidth;
   const x = scaleOf([...points.map((p) => p.intensity), ridge, ridge * 4], ROOF.left, ROOF.width - ROOF.right, true);
   const y = scaleOf([...points.map((p) => p.speed), peaks.flops], ROOF.height - ROOF.bottom, ROOF.top, true);

@@ -9,7 +9,7 @@ const COLUMN_GROUPS = [
 ];
 const USUAL_COLUMNS = COLUMN_GROUPS.flatMap(([, names]) => names);
 const FAMILY_GROUPS = { cost: "speed", energy: "energy and memory", size: "energy and memory", quality: "quality", joined: "quality for its cost" };
-const LINES_SHOWN = 250;
+const LINES_SHOWN = 100;
 const LINES_SHOWN_NARROW = 20;
 const TALL = 30; // lines from which the table scrolls by itself, under its heading
 let linesShown = innerWidth <= 700 ? LINES_SHOWN_NARROW : LINES_SHOWN;
