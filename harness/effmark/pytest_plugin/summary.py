@@ -58,6 +58,7 @@ def text_summary(rows: Sequence[Row], width: int = 100) -> list[Line]:
     rows = sorted(rows, key=_file)
     headings = ["", *_headings(rows)]
     names = [_name(row) for row in rows]
+    has_intervals = any(row["low"] != row["high"] for row in rows)
     given_up: list[str] = []
     while True:
         cells = [
@@ -68,7 +69,7 @@ def text_summary(rows: Sequence[Row], width: int = 100) -> list[Line]:
         room = width - sum(widths[1:]) - 2 * len(widths[1:])
         if room >= min(widths[0], _NAME):
             break
-        compared = [_INTERVAL] if _BASELINE in headings and _INTERVAL not in given_up else []
+        compared = [_INTERVAL] if has_intervals and _INTERVAL not in given_up else []
         surplus = next((h for h in _GIVEN_UP if h in (*headings, *compared)), None)
         if surplus is None:
             break
