@@ -22,7 +22,7 @@ from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts
 from effmark_adapters.artefacts.digits import digits_flops, digits_model
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
-from effmark_adapters.artefacts.tokenizer import TextTokenizer
+from effmark_adapters.artefacts.tokenizer import ReadsText, TextTokenizer
 from effmark_adapters.pytorch import request as requests
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["TorchAdapter"]
 
 
-class TorchAdapter:
+class TorchAdapter(ReadsText):
     """One model on PyTorch."""
 
     name: ClassVar[str] = "torch"
@@ -162,18 +162,6 @@ class TorchAdapter:
         """Drop the model and what hangs on it."""
         self._request = self._weights = self._language = self._tokenizer = None
         gc.collect()
-
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text."""
-        return self._text().encode(text)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids."""
-        return self._text().decode(ids)
-
-    def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Return the prompt text of messages."""
-        return self._text().chat(messages)
 
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue prompts, greedily or sampled."""

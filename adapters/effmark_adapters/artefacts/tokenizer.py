@@ -10,7 +10,7 @@ from typing import Any
 
 from effmark.errors import PrerequisiteError, UnsupportedError
 
-__all__ = ["TextTokenizer"]
+__all__ = ["ReadsText", "TextTokenizer"]
 
 
 class TextTokenizer:
@@ -84,6 +84,26 @@ class TextTokenizer:
         if not isinstance(found, str):
             raise UnsupportedError(f"model {self._folder.name!r} has no chat template")
         return found
+
+
+class ReadsText:
+    """An adapter whose text goes through a `TextTokenizer`."""
+
+    def _text(self) -> TextTokenizer:
+        """Return the tokenizer of the loaded model."""
+        raise NotImplementedError
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without special tokens."""
+        return self._text().encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids; special tokens are left out."""
+        return self._text().decode(ids)
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """Return the prompt that the model's chat template makes of messages."""
+        return self._text().chat(messages)
 
 
 def _read(path: Path) -> dict[str, Any]:

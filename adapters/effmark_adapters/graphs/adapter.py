@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 from effmark.adapter import Array, Generation, LoadRequest, OnStep
 from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
-from effmark_adapters.artefacts.tokenizer import TextTokenizer
+from effmark_adapters.artefacts.tokenizer import ReadsText, TextTokenizer
 
 __all__ = ["GraphAdapter", "check_options", "memory_errors"]
 
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate", "out of memory")
 
 
-class GraphAdapter:
+class GraphAdapter(ReadsText):
     """One loaded graph; a subclass prepares and loads it and says what it is."""
 
     name: ClassVar[str]
@@ -34,18 +34,6 @@ class GraphAdapter:
     def close(self) -> None:
         """Free the graph."""
         self._graph = self._request = self._tokenizer = None
-
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text."""
-        return self._text().encode(text)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids."""
-        return self._text().decode(ids)
-
-    def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Return the prompt of messages."""
-        return self._text().chat(messages)
 
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue the prompts together, the shorter ones padded on the left."""

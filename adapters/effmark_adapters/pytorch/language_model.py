@@ -71,21 +71,12 @@ class LanguageModel:
 
     def _eager(self, prompts: Prompts, room_tokens: int) -> Forward:
         model, batch = self.model, prompts.ids.shape[0]
-        cache = make_cache(model.config, batch, room_tokens, model.dtype.itemsize)
-        self._cache = cache
+        cache = self._cache = make_cache(model.config, batch, room_tokens, model.dtype.itemsize)
 
         def forward(
             ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor | None
         ) -> torch.Tensor:
-            logits: torch.Tensor = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits
-            return logits[:, -1]
+            return _last_logits(model, ids, mask, positions, cache)
 
         return forward
 
@@ -97,15 +88,7 @@ class LanguageModel:
             ids: torch.Tensor, _: torch.Tensor | None, positions: torch.Tensor | None
         ) -> torch.Tensor:
             step = self._step if ids.shape[1] == 1 and self._step is not None else self.model
-            logits: torch.Tensor = step(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits
-            return logits[:, -1]
+            return _last_logits(step, ids, mask, positions, cache)
 
         return forward
 
@@ -117,3 +100,22 @@ class LanguageModel:
         for layer in cache.layers:
             layer.cumulative_length.zero_()
         return cache
+
+
+def _last_logits(
+    step: Callable[..., Any],
+    ids: torch.Tensor,
+    mask: torch.Tensor | None,
+    positions: torch.Tensor | None,
+    cache: Any,
+) -> torch.Tensor:
+    """Return the logits [n, vocabulary] after the last of ids [n, t]; the cache grows by them."""
+    logits: torch.Tensor = step(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits
+    return logits[:, -1]
