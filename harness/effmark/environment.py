@@ -15,7 +15,7 @@ import psutil
 
 from effmark.record import Environment
 
-__all__ = ["WORKER_VARIABLES", "capture_environment", "default_threads"]
+__all__ = ["WORKER_VARIABLES", "capture_environment", "cpu_name", "default_threads"]
 
 WORKER_VARIABLES = {
     # no telemetry and no network from inside a measurement
@@ -64,7 +64,7 @@ def capture_environment(variables: dict[str, str], root: Path | None = None) -> 
     return Environment(
         host=socket.gethostname(),
         system=f"{platform.system()} {platform.release()}",
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores_count=default_threads(),
         memory_b=psutil.virtual_memory().total,
         accelerators=_accelerators(),
@@ -76,7 +76,8 @@ def capture_environment(variables: dict[str, str], root: Path | None = None) -> 
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         match = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from effmark.energy_numbers import best_readings, energy_numbers
+from effmark.code.cost_rows import COSTS, cost_numbers, priced
 from effmark.metrics import metric
 from effmark.record import EnergyReading, Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
@@ -162,8 +163,11 @@ def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
     """Return what the records of one cell say by themselves."""
     good = _counted(records)
     found: dict[str, Number | Missing] = {}
-    for name, samples in _pooled(good).items():
-        found[name] = samples if isinstance(samples, Missing) else _number(samples)
+    pooled = priced(_pooled(good), good[-1].rates)
+    for name, samples in pooled.items():
+        if name not in COSTS:
+            found[name] = samples if isinstance(samples, Missing) else _number(samples)
+    found.update(_costs(pooled))
     energy = energy_numbers(good, _ratio_number)
     readings = best_readings(good)
     found.update({name: _bounded(number, readings) for name, number in energy.items()})
@@ -289,6 +293,14 @@ def _machine(record: Record) -> str:
 
 def _process_key(row: Row) -> tuple[str, ...]:
     """Return what the cells of one model process have in common."""
+def _costs(pooled: Mapping[str, Samples | Missing]) -> dict[str, Number | Missing]:
+    """Return what a right answer costs; infinite where nothing was right."""
+    return {
+        name: told if isinstance(told, Missing) else _from_estimate(name, *told)
+        for name, told in cost_numbers(pooled).items()
+    }
+
+
     return (*row.configuration, row.record.suite.sha256, _machine(row.record))
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from effmark.code.cost import cost_document, tries_of
+from effmark.code.cost_records import cost_records
 from effmark.code.ledger import read_attempts, read_scores
 from effmark.code.prices import Prices, read_prices
 from effmark.errors import SpecError
+from effmark.record import Missing
+from effmark.rows import Number, make_rows
 
 LINE = {
     "model": "m",
@@ -54,7 +57,10 @@ def test_cached_tokens_have_a_price_of_their_own(tmp_path: Path) -> None:
 
 def test_own_hardware_is_priced_by_the_hour_and_the_kilowatt_hour(tmp_path: Path) -> None:
     prices = Prices(usd_per_device_hour=2.0, devices=3, usd_per_kwh=0.5)
-    assert document(tmp_path, [LINE], prices=prices)["models"]["m"]["spent"] == pytest.approx(6.5)
+    own = {**{k: v for k, v in LINE.items() if not k.startswith("usd")}, "model": "own"}
+    found = document(tmp_path, [own, LINE], prices=prices)["models"]
+    assert found["own"]["spent"] == pytest.approx(6.5)
+    assert found["m"]["spent"] == pytest.approx(2e-4), "it is sold by the token"
 
 
 def test_an_unsolved_problem_makes_the_mean_infinite_but_not_the_data_set(tmp_path: Path) -> None:
@@ -81,6 +87,11 @@ def test_without_a_success_everything_is_infinite_and_nothing_fails(tmp_path: Pa
     [
         ({"usd_per_prompt_token": -1}, "1: usd_per_prompt_token must be finite and at least 0"),
         ({"usd_per_prompt_token": None}, "price of 'm' per prompt token is unknown"),
+        (
+            {"usd_per_prompt_token": 0, "usd_per_completion_token": 0},
+            "all tokens of 'm' are free: an unknown price is left out, never 0",
+        ),
+        ({"usd": -1}, "usd must be finite and at least 0"),
         ({"cached_tokens": 5}, "price of 'm' per cached token is unknown"),
         ({"cached_tokens": 500}, "cached_tokens must be part of prompt_tokens"),
         ({"completion_tokens": None}, "no completion_tokens"),
@@ -113,6 +124,86 @@ def test_a_table_of_prices_fills_in_what_the_lines_do_not_say(tmp_path: Path) ->
     table.write_text(table.read_text().replace("price: 1", "price: -1"))
     with pytest.raises(SpecError, match="leave out what is unknown"):
         read_prices(table)
+
+
+def test_progress_follows_the_releases_from_the_human_expert(tmp_path: Path) -> None:
+    lines = [
+        {"model": "old", "task_id": "a", "usd": 4.0, "score": 1},
+        {"model": "old", "task_id": "b", "usd": 1.0, "score": 0},
+        {"model": "new", "task_id": "a", "usd": 2.0, "score": 1},
+        {"model": "new", "task_id": "b", "usd": 3.0, "score": 1},
+    ]
+    found = document(tmp_path, lines, baseline=8.0, release_order=["old", "new"])
+    assert found["progress"] == [
+        {"model": "old", "frontier": 6.0, "normalised": 0.75, "relative_gain": 0.25},
+        {"model": "new", "frontier": 2.5, "normalised": 0.3125,
+         "relative_gain": pytest.approx(7 / 12)},
+    ]  # fmt: skip
+    with pytest.raises(SpecError, match="give --baseline"):
+        document(tmp_path, lines, release_order=["old", "new"])
+    with pytest.raises(SpecError, match="no model 'newest' in the ledger"):
+        document(tmp_path, lines, baseline=8.0, release_order=["newest"])
+    with pytest.raises(SpecError, match="stands twice"):
+        document(tmp_path, lines, baseline=8.0, release_order=["new", "new"])
+
+
+def test_a_family_can_be_essential_where_none_of_its_members_is(tmp_path: Path) -> None:
+    lines = [
+        {"model": model, "task_id": "a", "usd": usd, "score": 1}
+        for model, usd in (("small", 1.0), ("smaller", 1.0), ("large", 4.0))
+    ]
+    families = {"light": ["small", "smaller"]}
+    found = document(tmp_path, lines, families=families)["essentialness"]
+    assert found == {"small": 0.0, "smaller": 0.0, "large": 0.0, "light": 0.75}
+    with pytest.raises(SpecError, match="--family light: no model 'tiny'"):
+        document(tmp_path, lines, families={"light": ["tiny"]})
+
+
+def test_a_record_has_every_currency_that_the_calls_tell_and_says_why_others_are_missing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    hard = {**LINE, "task_id": "hard", "score": 0, "sample": 1}
+    lines = [{k: v for k, v in line.items() if k != "energy_j"} for line in (LINE, hard)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (record,) = cost_records(read_attempts(path, {}), Prices(), path, "effmark score cost")
+    joules = record.measurement("cost_of_pass_j")
+    assert isinstance(joules, Missing)
+    assert "no energy_j" in joules.detail
+    numbers = make_rows([record])[0].metrics
+    found = {name: n.value for name, n in numbers.items() if isinstance(n, Number)}
+    assert found == {
+        "cost_of_pass_usd": pytest.approx(4e-4), "cost_of_pass_mean_usd": math.inf,
+        "cost_of_pass_s": 7200.0, "cost_of_pass_mean_s": math.inf,
+        "cost_of_pass_flop": 14.0, "cost_of_pass_mean_flop": math.inf,
+    }  # fmt: skip
+    usd = numbers["cost_of_pass_usd"]
+    assert isinstance(usd, Number)
+    assert usd.low == pytest.approx(2e-4)
+    assert (usd.high, usd.n) == (math.inf, 2)
+    assert "1 of 2 problems unsolved" in usd.method
+    assert record.notes["unsolved"] == "1 of 2 problems"
+    assert record.cell.workload.label.endswith("prices of the ledger")
+
+
+def test_nothing_solved_is_infinite_with_a_finite_lower_bound_and_never_a_zero(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    lines = [{"model": "m", "task_id": str(i), "usd": 1.0, "passed": False} for i in range(20)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (record,) = cost_records(read_attempts(path, {}), Prices(), path, "")
+    usd = make_rows([record])[0].metrics["cost_of_pass_usd"]
+    assert isinstance(usd, Number)
+    assert (usd.value, usd.high) == (math.inf, math.inf)
+    assert usd.low == pytest.approx(1 / 0.161, rel=0.01)  # Wilson: 0 of 20 may be 16 %
+
+
+def test_everything_solved_leaves_room_for_what_was_not_seen(tmp_path: Path) -> None:
+    lines = [{"model": "m", "task_id": str(i), "usd": 2.0, "passed": True} for i in range(20)]
+    found = document(tmp_path, lines)["models"]["m"]["dataset"]
+    assert (found["value"], found["low"]) == (2.0, 2.0)
+    assert found["high"] == pytest.approx(2 / 0.839, rel=0.01)  # Wilson: 20 of 20 may be 84 %
 
 
 def test_verdicts_can_come_from_scored_samples(tmp_path: Path) -> None:

@@ -103,9 +103,61 @@ def test_what_an_answer_cost_is_printed_in_any_currency(effmark: Command, tmp_pa
     ledger.write_text(f"{json.dumps(line)}\n{json.dumps(hard)}\n")
     text = effmark("score", "cost", str(ledger)).stdout
     assert "mean of problems  ∞" in text
-    assert "1 of 2 unsolved" in text
+    assert "1 of 2 problems unsolved" in text
     found = json.loads(effmark("score", "cost", str(ledger), "--currency", "j", "--json").stdout)
     assert found["models"]["m"]["dataset"]["value"] == 16.0
     refused = effmark("score", "cost", str(ledger), "--currency", "s")
     assert refused.returncode == 2
     assert "ledger.jsonl:1: no wall_s" in refused.stderr
+
+
+def test_what_an_answer_cost_joins_the_leaderboard_infinite_or_not(
+    effmark: Command, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    lines = [
+        {"model": model, "task_id": task, "usd": usd, "passed": passed}
+        for model, task, usd, passed in (
+            ("cheap", "a", 1.0, True), ("cheap", "b", 1.0, False),
+            ("dear", "a", 9.0, True), ("dear", "b", 9.0, True), ("lost", "a", 1.0, False),
+            ("lost", "b", 1.0, False),
+        )
+    ]  # fmt: skip
+    ledger.write_text("\n".join(map(json.dumps, lines)))
+    asked = ("score", "cost", str(ledger), "--baseline", "5", "--release-order", "cheap,dear,lost")
+    done = effmark(*asked, "--family", "paid=cheap,dear", "--results", str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stderr
+    assert "family paid: essentialness 0.400" in done.stdout
+    assert "after cheap: 3 USD, 60 % of it, gain 40 %" in done.stdout
+    board = effmark("leaderboard", str(tmp_path / "kept"), "--json")
+    rows = {row["model"]: row["metrics"] for row in json.loads(board.stdout)["rows"]}
+    assert {name: row["cost_of_pass_usd"]["value"] for name, row in rows.items()} == {
+        "cheap": 2.0, "dear": 9.0, "lost": "inf",
+    }  # fmt: skip
+    assert rows["cheap"]["cost_of_pass_mean_usd"]["value"] == "inf"
+    assert rows["dear"]["cost_of_pass_mean_usd"]["value"] == 9.0
+    assert rows["dear"]["cost_of_pass_j"]["missing"] == "not_present"
+    table = effmark("leaderboard", str(tmp_path / "kept"))
+    assert table.returncode == 0, table.stderr
+    assert "∞" in table.stdout
+    for form in ("csv", "md"):
+        assert effmark("leaderboard", str(tmp_path / "kept"), "--format", form).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--family", "paid"), "--family 'paid': wants NAME=MODEL,MODEL,…"),
+        (("--usd-per-kwh", "0.3"), "--usd-per-kwh: give --usd-per-device-hour, too"),
+        (("--release-order", "m"), "--release-order: progress starts from a human expert"),
+    ],
+)
+def test_an_impossible_question_about_costs_is_one_line(
+    effmark: Command, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(json.dumps({"model": "m", "task_id": "q", "usd": 2.0, "passed": True}))
+    done = effmark("score", "cost", str(ledger), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -14,12 +14,16 @@ from effmark.cli.options import results_option
 from effmark.code.bout import Rules
 from effmark.code.clocks import choose_clock
 from effmark.code.cost import cost_document, tries_of
+from effmark.code.cost_records import SUITE as COST_SUITE
+from effmark.code.cost_records import SUITE_VERSION as COST_VERSION
+from effmark.code.cost_records import cost_records
 from effmark.code.evaluation import Evaluation, make_tasks, usable_ks
 from effmark.code.ledger import read_attempts, read_scores
 from effmark.code.prices import CURRENCIES, Currency, Prices, read_prices
 from effmark.code.records import SUITE, SUITE_VERSION, code_record
 from effmark.code.sets import find_problems
 from effmark.code.solutions import read_solutions
+from effmark.errors import SpecError
 from effmark.report.code_scores import code_text
 from effmark.report.cost_of_pass import cost_text
 from effmark.sandbox import Sandbox
@@ -109,7 +113,14 @@ class _Progress:
               help="Devices per call.")  # fmt: skip
 @click.option("--usd-per-kwh", type=click.FloatRange(0), help="Electricity, beside device-hours.")
 @click.option("--baseline", type=click.FloatRange(0), help="Cost of a human expert per problem.")
+@click.option(
+    "--release-order", metavar="A,B,…", help="Models by release: progress of the frontier."
+)
+@click.option("--family", "families", multiple=True, metavar="NAME=A,B,…",
+              help="Models whose essentialness is asked for together.")  # fmt: skip
 @click.option("--scores", metavar="FILE", help="JSON of `effmark score code`, for the verdicts.")
+@click.option("--results", metavar="DIR", help="Where to keep a record of each model, for the"
+              " leaderboard [default: none].")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def cost(
     ledger: str,
@@ -119,13 +130,41 @@ def cost(
     devices: int,
     usd_per_kwh: float | None,
     baseline: float | None,
+    release_order: str | None,
+    families: tuple[str, ...],
     scores: str | None,
+    results: str | None,
     as_json: bool,
 ) -> None:
-    """Price quality: what a right answer cost, from a LEDGER of model calls."""
+    """Price quality: what a right answer cost, from a LEDGER of model calls.
+
+    LEDGER is a file of JSON lines, one per call, or a journal of records (or a folder of them)
+    whose models wrote code: `effmark run code-eff` keeps the ledger of every solution.
+    """
+    if usd_per_kwh is not None and usd_per_device_hour is None:
+        raise SpecError("--usd-per-kwh: give --usd-per-device-hour, too; 0 where it is paid off")
     per_token, version = read_prices(Path(prices)) if prices else ({}, None)
     table = Prices(per_token, version, usd_per_device_hour, devices, usd_per_kwh)
     attempts = read_attempts(Path(ledger), read_scores(Path(scores)) if scores else {})
-    models = tries_of(attempts, table, currency)
-    document = cost_document(models, currency, baseline=baseline, prices_version=version)
+    document = cost_document(
+        tries_of(attempts, table, currency),
+        currency,
+        baseline=baseline,
+        prices_version=version,
+        release_order=[name.strip() for name in (release_order or "").split(",") if name.strip()],
+        families=dict(map(_family, families)),
+    )
+    if results is not None:
+        argv = shlex.join(["effmark", *sys.argv[1:]])
+        with Journal(results_folder(results), COST_SUITE, COST_VERSION) as journal:
+            for record in cost_records(attempts, table, Path(ledger), argv):
+                journal.append(record)
     click.echo(json.dumps(document, allow_nan=False) if as_json else cost_text(document))
+
+
+def _family(text: str) -> tuple[str, list[str]]:
+    name, _, members = text.partition("=")
+    models = [model.strip() for model in members.split(",") if model.strip()]
+    if not name or not models:
+        raise SpecError(f"--family {text!r}: wants NAME=MODEL,MODEL,…")
+    return name, models

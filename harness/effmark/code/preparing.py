@@ -1,16 +1,29 @@
-"""From a problem to its cases: generators, references and tests run in the sandbox, once."""
+"""From a problem to its cases: generators, references and tests run in the sandbox, once.
+
+Cases are kept by the hash of everything that they follow from: generator, reference, seed and
+level, the program that ran them, Python and the processor (its times are the first guess of the
+limit). A kept case is data, read as JSON; what cannot be read is made again.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
+import platform
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from effmark.cache import build_once, default_cache
 from effmark.code.drivers import PREPARE, RECORD
 from effmark.code.problems import Case, Problem
+from effmark.environment import cpu_name
 from effmark.errors import SpecError
 from effmark.sandbox import Job, JobResult, Limits, Sandbox
+from effmark.schema import content_hash
 
 __all__ = ["Prepared", "prepare"]
 
@@ -38,32 +51,79 @@ class Prepared:
         )
 
 
-def prepare(sandbox: Sandbox, problems: Sequence[Problem]) -> list[Prepared]:
-    """Return the problems with their cases.
+def prepare(
+    sandbox: Sandbox, problems: Sequence[Problem], folder: Path | None = None
+) -> list[Prepared]:
+    """Return the problems with their cases, those kept in `folder` (default the user's cache).
 
     Raises:
         SpecError: a generator or a reference fails; no sample is to blame for that.
     """
-    places = [
-        (problem, level)
-        for problem in problems
-        if not problem.cases
-        for level in range(len(problem.hardness))
-    ]
+    folder = folder or default_cache()
+    found = {problem.id: _kept(problem, folder) for problem in problems}
+    missing = [problem for problem in problems if found[problem.id] is None]
+    found.update(_made(sandbox, missing))
+    for problem in missing:
+        _keep(problem, found[problem.id] or (), folder)
+    return [Prepared(problem, found[problem.id] or ()) for problem in problems]
+
+
+_Levels = tuple[tuple[Case, ...], ...]
+
+
+def _made(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, _Levels]:
+    """Return the cases of problems, made in the sandbox."""
+    places = [(problem, level) for problem in problems for level in _levels_of(problem)]
     results = sandbox.map([_job(problem, level) for problem, level in places])
     made = {
         (problem.id, level): _cases(problem, level, result)
         for (problem, level), result in zip(places, results, strict=True)
     }
-    return [
-        Prepared(
-            problem,
-            tuple(
-                problem.cases or made[problem.id, level] for level in range(len(problem.hardness))
-            ),
-        )
-        for problem in problems
-    ]
+    return {p.id: tuple(made[p.id, level] for level in _levels_of(p)) for p in problems}
+
+
+def _levels_of(problem: Problem) -> range:
+    return range(len(problem.hardness))
+
+
+def _kept(problem: Problem, folder: Path) -> _Levels | None:
+    """Return the cases that are written down, or that were made before; None if there are none."""
+    if problem.cases:
+        return tuple(problem.cases for _ in _levels_of(problem))
+    try:
+        raw = gzip.decompress((_entry(problem, folder) / _FILE).read_bytes())
+        return tuple(tuple(Case(*case) for case in cases) for cases in json.loads(raw))
+    except (OSError, EOFError, zlib.error, ValueError, TypeError):
+        return None
+
+
+def _keep(problem: Problem, levels: _Levels, folder: Path) -> None:
+    entry = _entry(problem, folder)
+
+    def write(target: Path) -> None:
+        rows = [[_row(case) for case in cases] for cases in levels]
+        raw = json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        (target / _FILE).write_bytes(gzip.compress(raw, compresslevel=1, mtime=0))
+
+    try:
+        build_once(folder, entry.parent.name, entry.name, write, "")
+    except OSError:  # a cache that cannot be written costs time, nothing else
+        return
+
+
+def _row(case: Case) -> list[Any]:
+    return [case.args, case.plain, case.expected, case.reference_s]
+
+
+def _entry(problem: Problem, folder: Path) -> Path:
+    jobs = [_job(problem, level) for level in _levels_of(problem)]
+    content = [[job.driver, job.inputs] for job in jobs]
+    machine = [platform.python_version(), _processor()]
+    return folder / "problem-inputs" / content_hash([*machine, content])
+
+
+_processor = cache(cpu_name)
+_FILE = "cases.json.gz"
 
 
 def _job(problem: Problem, level: int) -> Job:

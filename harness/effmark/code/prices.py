@@ -49,9 +49,27 @@ class Prices:
             return call.amounts[name]
         if "usd" in call.amounts:
             return call.amounts["usd"]
-        if self.usd_per_device_hour is not None:
+        if self.usd_per_device_hour is not None and not self._sold_by_the_token(call):
             return self._by_the_hour(call, self.usd_per_device_hour)
         return self._by_the_token(call)
+
+    @property
+    def told(self) -> str:
+        """Return where prices come from, in words for people; part of what must agree."""
+        told = ["of the ledger"]
+        if self.version is not None:
+            told.append(f"table {self.version}")
+        if self.usd_per_device_hour is not None:
+            devices = "" if self.devices == 1 else f" x{self.devices}"
+            told.append(f"{self.usd_per_device_hour:g} USD/h{devices}")
+        if self.usd_per_kwh is not None:
+            told.append(f"{self.usd_per_kwh:g} USD/kWh")
+        return ", ".join(told[1:] or told)
+
+    def _sold_by_the_token(self, call: Call) -> bool:
+        """Return whether the line or the table has a price per token: hours are for the others."""
+        in_line = any(f"usd_per_{part}_token" in call.amounts for part in _PARTS)
+        return in_line or any(f"{call.model}/{part}" in self.per_token for part in _PARTS)
 
     def _by_the_hour(self, call: Call, usd_per_device_hour: float) -> float:
         for name in ("wall_s", *(["energy_j"] if self.usd_per_kwh is not None else [])):
@@ -72,6 +90,11 @@ class Prices:
         cached = call.amounts.get("cached_tokens", 0.0)
         fresh = call.amounts["prompt_tokens"] - cached
         prompt, completion = self._price(call, "prompt"), self._price(call, "completion")
+        if not prompt and not completion:
+            raise SpecError(
+                f"{call.where}: all tokens of {call.model!r} are free: an unknown price is left "
+                "out, never 0; what costs no money is counted by --currency j, s or flop"
+            )
         cost = attempt_cost(fresh, call.amounts["completion_tokens"], prompt, completion)
         return cost + (cached * self._price(call, "cached") if cached else 0.0)
 

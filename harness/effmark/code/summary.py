@@ -2,16 +2,25 @@
 
 The interval resamples problems, and within each its samples; repeats of a measurement are no
 independent observations. One sample per problem leaves only the problems to resample.
+
+A resampling of equal values has no width, and would claim certainty where everything passed, or
+nothing did. So pass@k of problems that are each all right or all wrong has Wilson's interval for
+their share, pass@k of a single problem that of its samples (p becomes 1 - (1 - p)^k), and any other
+value that is the same throughout may differ in as large a share as Wilson allows for 0 of n, by as
+much as its definition lets it: pass@k and DPS by their range, eff@k up to alpha / (alpha - 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from effmark.code.bout import ALPHA
 from effmark.code.scoring import ProblemScore, SampleScore
 from effmark.scores import eff_at_k, pass_at_k, quantile
+from effmark.stats import proportion_interval
 
 __all__ = ["KS", "problem_value", "summary"]
 
@@ -21,41 +30,48 @@ _DRAWS = 1000
 _POOL = 100
 """Resamplings of a problem's samples that the draws choose from."""
 
-Statistic = Callable[[Sequence[SampleScore]], float | None]
+_MOST_EFF = ALPHA / (ALPHA - 1)
+"""Efficiency score of a sample that takes no time at all."""
+
+
+@dataclass(frozen=True)
+class _Score:
+    """One of the values: how it follows from the samples of a problem."""
+
+    name: str
+    of: Callable[[Sequence[SampleScore]], float]
+    rows: list[list[SampleScore]]
+    """The samples of each problem that has some."""
+    most: float
+    """Largest value that a problem can have; the least is 0."""
+    pass_k: int = 0
+    """k of pass@k, 0 for the others."""
 
 
 def summary(problems: Sequence[ProblemScore], ks: Sequence[int]) -> dict[str, Any]:
     """Return the values over all problems, such as `pass@1`, `eff@10`, `dps`, by name."""
-    found: dict[str, Any] = {}
-    for name, statistic, scored in _statistics(problems, ks):
-        found[name] = _absent(name, problems, scored) or _interval(scored, statistic)
-    return found
+    return {
+        score.name: _absent(score.name, problems, score.rows) or _interval(score)
+        for score in _scores(problems, ks)
+    }
 
 
 def problem_value(problem: ProblemScore, ks: Sequence[int]) -> dict[str, Any]:
     """Return the values of one problem, by name."""
-    return {
-        name: _absent(name, [problem], scored) or _interval(scored, statistic)
-        for name, statistic, scored in _statistics([problem], ks)
-    }
+    return summary([problem], ks)
 
 
-def _statistics(
-    problems: Sequence[ProblemScore], ks: Sequence[int]
-) -> list[tuple[str, Statistic, list[list[SampleScore]]]]:
-    """Return each value's name, how it follows from samples, and the samples of each problem."""
+def _scores(problems: Sequence[ProblemScore], ks: Sequence[int]) -> list[_Score]:
     samples = [problem.scored for problem in problems]
     graded = [row for row in samples if row and row[0].score is not None]
     profiled = [[s for s in row if s.dps is not None] for row in samples]
     profiled = [row for row in profiled if row]
-    rows: list[tuple[str, Statistic, list[list[SampleScore]]]] = []
-    for k in ks:
-        rows.append((f"pass@{k}", lambda row, k=k: _pass(row, k), samples))  # type: ignore[misc]
-    for k in ks:
-        rows.append((f"eff@{k}", lambda row, k=k: _eff(row, k), graded))  # type: ignore[misc]
-    rows.append(("dps", lambda row: _mean([s.dps or 0.0 for s in row]), profiled))
-    rows.append(("dps_norm", lambda row: _mean([s.dps_norm or 0.0 for s in row]), profiled))
-    return rows
+    return [
+        *(_Score(f"pass@{k}", lambda row, k=k: _pass(row, k), samples, 1.0, k) for k in ks),  # type: ignore[misc]
+        *(_Score(f"eff@{k}", lambda row, k=k: _eff(row, k), graded, _MOST_EFF) for k in ks),  # type: ignore[misc]
+        _Score("dps", lambda row: _mean([s.dps or 0.0 for s in row]), profiled, 100.0),
+        _Score("dps_norm", lambda row: _mean([s.dps_norm or 0.0 for s in row]), profiled, 100.0),
+    ]
 
 
 def _absent(
@@ -92,22 +108,47 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _interval(rows: Sequence[Sequence[SampleScore]], statistic: Statistic) -> dict[str, Any]:
-    """Return value and 95 % percentile interval of the mean over problems."""
+def _interval(score: _Score) -> dict[str, Any]:
+    """Return value and 95 % interval of the mean over problems."""
+    values = [score.of(row) for row in score.rows]
+    bounds = _bounds_of_one(score) if len(values) == 1 else _bounds(score, values)
+    return {"value": _mean(values), "low": bounds[0], "high": bounds[1]}
+
+
+def _bounds_of_one(score: _Score) -> tuple[float | None, float | None]:
+    """Return the bounds for a single problem, whose samples are then what is resampled."""
+    (row,) = score.rows
+    if score.pass_k:
+        share = proportion_interval(sum(sample.passed for sample in row), len(row))
+        low, high = (1 - (1 - (p or 0.0)) ** score.pass_k for p in (share.low, share.high))
+        return low, high
+    if len(row) < 2:
+        return None, None
+    return _widened(_pool(score, row, Random(0)), len(row), score.most)
+
+
+def _bounds(score: _Score, values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the bounds of the mean over several problems."""
+    if score.pass_k and set(values) <= {0.0, 1.0}:
+        share = proportion_interval(round(sum(values)), len(values))
+        return share.low, share.high
     random = Random(0)
-    value = _mean([statistic(row) or 0.0 for row in rows])
-    pools = [_pool(row, statistic, random) for row in rows]
-    if len(rows) == 1:
-        draws = pools[0]
-    else:
-        draws = [_mean([random.choice(random.choice(pools)) for _ in pools]) for _ in range(_DRAWS)]
-    if len(draws) < 2:
-        return {"value": value, "low": None, "high": None}
-    return {"value": value, "low": quantile(draws, 0.025), "high": quantile(draws, 0.975)}
+    pools = [_pool(score, row, random) for row in score.rows]
+    draws = [_mean([random.choice(random.choice(pools)) for _ in pools]) for _ in range(_DRAWS)]
+    return _widened(draws, len(values), score.most)
 
 
-def _pool(row: Sequence[SampleScore], statistic: Statistic, random: Random) -> list[float]:
+def _widened(draws: Sequence[float], n: int, most: float) -> tuple[float | None, float | None]:
+    """Return the percentiles of draws; where all are equal, what n equal observations allow."""
+    low, high = quantile(draws, 0.025), quantile(draws, 0.975)
+    if min(draws) < max(draws):
+        return low, high
+    value, unseen = draws[0], proportion_interval(0, n).high or 0.0
+    return value * (1 - unseen), value + max(0.0, most - value) * unseen
+
+
+def _pool(score: _Score, row: Sequence[SampleScore], random: Random) -> list[float]:
     """Return values of a problem under resampling of its samples; one where it has one sample."""
     if len(row) < 2:
-        return [statistic(row) or 0.0]
-    return [statistic(random.choices(row, k=len(row))) or 0.0 for _ in range(_POOL)]
+        return [score.of(row)]
+    return [score.of(random.choices(row, k=len(row))) for _ in range(_POOL)]

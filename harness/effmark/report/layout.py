@@ -21,15 +21,24 @@ __all__ = ["MARK_SIGNS", "BoardLayout", "Line", "layouts"]
 _COLUMNS = (
     "ttft_s", "tpot_s", "latency_s", "output_token_throughput", "image_throughput",
     "peak_memory_b", "energy_j_per_output_token", "energy_j_per_image", "effective_bits",
-    "bits_per_byte", "accuracy", "speedup", "kl_divergence", "information_capacity",
+    "bits_per_byte", "accuracy", "majority_accuracy", "weighted_accuracy", "best_of_n_accuracy",
+    "coverage", "pass_at_1", "pass_at_10", "pass_at_100", "eff_at_1", "eff_at_10", "eff_at_100",
+    "dps", "dps_norm", "eff_at_1_per_j", "cost_of_pass_usd", "cost_of_pass_mean_usd",
+    "cost_of_pass_j", "cost_of_pass_s", "cost_of_pass_flop", "speedup", "kl_divergence",
+    "information_capacity",
 )  # fmt: skip
 _KEPT_FIRST = (
-    "tpot_s", "latency_s", "bits_per_byte", "accuracy", "effective_bits", "speedup",
+    "tpot_s", "latency_s", "bits_per_byte", "accuracy", "pass_at_1", "eff_at_1",
+    "cost_of_pass_usd", "cost_of_pass_j", "dps_norm", "majority_accuracy", "coverage",
+    "pass_at_10", "eff_at_10", "effective_bits", "speedup",
     "energy_j_per_output_token", "energy_j_per_image", "output_token_throughput",
     "image_throughput", "peak_memory_b", "ttft_s", "kl_divergence", "information_capacity",
 )  # fmt: skip
 """What stays when there is little room."""
-_RANKED_BY = ("tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy")
+_RANKED_BY = (
+    "tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy", "eff_at_1", "pass_at_1",
+    "cost_of_pass_usd", "cost_of_pass_j",
+)  # fmt: skip
 
 MARK_SIGNS = {"invalid": "✗", "suspect": "!", "emulated": "^", "random": "?", "dequantised": "≈"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from effmark.rows import Number
@@ -19,6 +20,8 @@ def format_number(number: Number, *, interval: bool = True) -> str:
         text = f"~{text}"
     if not interval or number.low is None or number.high is None or number.value == 0:
         return text
+    if math.isinf(number.high):
+        return text if math.isinf(number.value) else f"{text} ±∞"
     half = (number.high - number.low) / 2 / abs(number.value)
     return f"{text} ±{_percent(half)}"
 

@@ -9,12 +9,17 @@ from pathlib import Path
 
 from effmark.adapter import Generates
 from effmark.code.bout import Rules
+from effmark.code.clocks import choose_clock
+from effmark.code.cost_records import cost_measurements
 from effmark.code.evaluation import Evaluation, make_tasks
+from effmark.code.ledger import Attempt, attempts_of
+from effmark.code.prices import Prices
 from effmark.code.records import code_measurements, code_notes
 from effmark.code.sets import find_problems
 from effmark.code.solutions import Sample
 from effmark.code.summary import KS
 from effmark.code.writing import Written, spread, write_solutions
+from effmark.energy_numbers import best_of
 from effmark.errors import SpecError, UnsupportedError
 from effmark.record import EnergyReading, Measured, Measurement, Missing
 from effmark.sandbox import Sandbox
@@ -45,8 +50,13 @@ def code(context: Context) -> Findings:
     samples = [one.sample for one in sorted(written, key=lambda one: one.number)]
     evaluation = _score(context, workload, samples)
     ledger = _ledger(context, written, readings, evaluation)
+    attempts = [a for a in attempts_of(ledger, "ledger") if a.score is not None]
     return Findings(
-        measurements=[*code_measurements(evaluation), _cost_of_pass(ledger)],
+        measurements=[
+            *code_measurements(evaluation),
+            *cost_measurements(attempts, Prices()),
+            *_per_joule(evaluation, attempts),
+        ],
         energy=[_with_tokens(reading, written) for reading in readings],
         energy_missing=missing,
         notes={
@@ -63,7 +73,7 @@ def _score(context: Context, workload: Code, samples: Sequence[Sample]) -> Evalu
     problems = find_problems(workload.problems)
     tasks = make_tasks(problems, samples, Path("generated"))
     ks = [k for k in KS if k <= workload.n]
-    evaluation = Evaluation(problems, tasks, Rules(clock=workload.clock), ks)
+    evaluation = Evaluation(problems, tasks, Rules(clock=choose_clock(workload.clock)), ks)
 
     def progress(done: int, total: int, jobs: int) -> None:
         context.progress(f"scoring: {done} of {total} problems")
@@ -80,16 +90,17 @@ def _ledger(
     evaluation: Evaluation,
 ) -> list[dict[str, object]]:
     """Return one line per call: tokens, seconds, joules and FLOPs, and whether it was right."""
-    passed = {
-        (sample.task_id, sample.sample): sample.passed
+    verdicts = {
+        (sample.task_id, sample.sample): sample.verdict
         for score in evaluation.ordered
         for sample in score.samples
     }
     wall_s = sum(one.wall_s for one in written)
-    best = min(readings, key=_trust, default=None)
+    best = best_of(readings, context.cell.device)
     arch = _architecture(context.facts.config)
     lines = []
     for one in written:
+        verdict = verdicts[one.sample.task_id, one.number]
         line: dict[str, object] = {
             "model": context.cell.model.name,
             "task_id": one.sample.task_id,
@@ -97,20 +108,16 @@ def _ledger(
             "prompt_tokens": one.prompt_tokens,
             "completion_tokens": one.completion_tokens,
             "wall_s": one.wall_s,
-            "passed": passed[one.sample.task_id, one.number],
+            "verdict": verdict,
+            "passed": None if verdict == "lost" else verdict == "passed",
         }
-        if best is not None:
-            line["energy_j"] = best.joules * one.wall_s / wall_s
-            line["energy_source"] = best.source
+        if best:
+            line["energy_j"] = sum(r.joules for r in best) * one.wall_s / wall_s
+            line["energy_source"] = best[0].source
         if arch is not None:
             line["work_flop"] = _flop(arch, one)
         lines.append(line)
     return lines
-
-
-def _trust(reading: EnergyReading) -> int:
-    order = ("hw_counter", "external_meter", "hw_power_integrated", "model_estimate")
-    return order.index(reading.source)
 
 
 def _architecture(config: Mapping[str, object]) -> Architecture | None:
@@ -135,22 +142,30 @@ def _with_tokens(reading: EnergyReading, written: Sequence[Written]) -> EnergyRe
     return reading.model_copy(update={"units": {k: v for k, v in units.items() if v}})
 
 
-def _cost_of_pass(ledger: Sequence[Mapping[str, object]]) -> Measurement:
-    """Return the data set's cost-of-pass in joules; undefined, as infinite, without a success."""
-    name = "cost_of_pass_j"
-    joules = [line.get("energy_j") for line in ledger]
-    if any(value is None for value in joules):
-        return Missing(metric=name, reason="not_present", detail="no energy was read")
-    passed = [float(bool(line["passed"])) for line in ledger]
-    if not sum(passed):
-        tries = f"none of {len(passed)} attempts was right: infinite"
-        return Missing(metric=name, reason="undefined", detail=tries)
-    return Measured(
-        metric=name,
-        unit="J",
-        samples=tuple(float(str(value)) for value in joules),
-        weights=tuple(passed),
-        estimator="ratio",
-        source=str(ledger[0]["energy_source"]),
-        group=tuple(str(line["task_id"]) for line in ledger),
-    )
+def _per_joule(evaluation: Evaluation, attempts: Sequence[Attempt]) -> list[Measurement]:
+    """Return eff@k per joule: its k samples cost k times the mean joules of an attempt."""
+    joules = next(m for m in cost_measurements(attempts, Prices()) if m.metric == "cost_of_pass_j")
+    found: list[Measurement] = []
+    for eff in code_measurements(evaluation):
+        if not eff.metric.startswith("eff_at_"):
+            continue
+        name, k = f"{eff.metric}_per_j", int(eff.metric.rpartition("_")[2])
+        absent = next((m for m in (eff, joules) if isinstance(m, Missing)), None)
+        if absent is not None:
+            found.append(absent.model_copy(update={"metric": name}))
+            continue
+        assert isinstance(eff, Measured)
+        assert isinstance(joules, Measured)
+        spent = dict(zip(joules.group or (), joules.samples, strict=True))
+        found.append(
+            Measured(
+                metric=name,
+                unit="1/J",
+                samples=eff.samples,
+                weights=tuple(k * spent[problem] for problem in eff.group or ()),
+                estimator="ratio",
+                source=joules.source,
+                group=eff.group,
+            )
+        )
+    return found

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import Random
 
 from effmark.adapter import Generates, Generation, Sampling, Scores
+from effmark.energy_numbers import best_of
 from effmark.errors import UnsupportedError
 from effmark.record import EnergyReading, Measured, Measurement, ModelFacts
 from effmark.scores import architecture_from_config, decode_flops, eflops, prefill_flops
@@ -71,7 +72,7 @@ def scaling(context: Context) -> Findings:
     readings, missing = context.energy.stop(origin)
     right = [text == one.answer for text, one in zip(greedy, sums, strict=True)]
     bills = {"greedy": greedy_bill, "sampled": sampled_bill, "verifier": verifier_bill}
-    points = _points(context.facts, workload, right, answers, bills, readings)
+    points = _points(context.facts, workload, right, answers, bills, readings, context.cell.device)
     return Findings(
         measurements=_measurements(right, answers),
         energy=readings,
@@ -168,13 +169,12 @@ def _points(
     answers: Sequence[Sequence[Answer]],
     bills: Mapping[str, _Bill],
     readings: Sequence[EnergyReading],
+    device: str,
 ) -> list[dict[str, object]]:
     """Return accuracy and cost per question: greedy, then 1, 2, 4 … n samples by each choice."""
     wall_s = sum(bill.wall_s for bill in bills.values())
-    joules = min((r.joules for r in readings if r.source != "model_estimate"), default=None)
-    if joules is None and readings:
-        joules = readings[0].joules
-    joules_per_s = None if joules is None else joules / wall_s
+    best = best_of(readings, device)
+    joules_per_s = sum(r.joules for r in best) / wall_s if best else None
     accuracy = sum(greedy) / len(greedy)
     first = _cost(facts, bills["greedy"], None, workload.questions, 1, 1.0, joules_per_s)
     found: list[dict[str, object]] = [
