@@ -92,7 +92,7 @@ def main() -> None:
     """Print the table."""
     windows = sys.argv[1] if len(sys.argv) > 1 else "8"
     with tempfile.TemporaryDirectory() as folder:
-        environment = _device(Path(folder))
+        environment = fake_gpu(Path(folder))
         rows = []
         for name, text in (("effmark", OURS), ("zeus", ZEUS), ("codecarbon", CODECARBON)):
             done = subprocess.run(
@@ -106,14 +106,17 @@ def main() -> None:
     _print(rows)
 
 
-def _device(folder: Path) -> dict[str, str]:
-    """Build the fake; return the environment that sees it."""
+def fake_gpu(folder: Path, period_ms: int = 100) -> dict[str, str]:
+    """Build the fake device; return the environment that sees it."""
+    folder.mkdir(exist_ok=True)
     source = ROOT / "tests" / "fakes" / "fake_nvml.c"
     library = folder / "libnvidia-ml.so.1"
     flags = ["-shared", "-fPIC", "-O1", "-Wl,-soname,libnvidia-ml.so.1"]
     subprocess.run(["cc", *flags, "-o", str(library), str(source), "-lm"], check=True)
     trace = folder / "trace.txt"
-    trace.write_text(f"gpu A100 GPU-a 80000000000\nlimit 700000\nperiod_ms 100\np -9 {WATTS}000\n")
+    trace.write_text(
+        f"gpu A100 GPU-a 80000000000\nlimit 700000\nperiod_ms {period_ms}\np -9 {WATTS}000\n"
+    )
     tool = folder / "nvidia-smi"  # codecarbon looks for a GPU by asking whether this runs
     tool.write_text("#!/bin/sh\nexit 0\n")
     tool.chmod(0o755)

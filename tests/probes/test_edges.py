@@ -103,8 +103,8 @@ def test_a_late_sampler_widens_the_bound_and_stays_inside() -> None:
 def test_long_windows_are_cut_into_repeats_of_twenty_periods() -> None:
     world = World(0.1, seed=3)
     found = readings_of(world, CounterFollower(world.read, world.clock), 13.0)
-    assert len(found) == 6
-    assert all(r.end_s - r.start_s > 1.2 for r in found)
+    assert len(found) in (5, 6)
+    assert all(r.end_s - r.start_s > 1.8 for r in found)
     assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(found))
     assert all(r.updates_count and r.updates_count >= 15 for r in found)
 

@@ -30,11 +30,15 @@ _LEARN = 10
 _FAST_S = 0.004
 """Counters with a shorter period are read at leisure."""
 _LEISURE_S = 0.05
-_MARGIN_S = 0.0015
-"""How long before an expected refresh fine reading begins, at least."""
-_PER_STRIDE = 20
-_MOST_STRIDE = 10
-"""After each twenty edges one more refresh is slept through between two edges, at most ten."""
+_MARGIN_S = 0.0008
+"""How long before an expected refresh fine reading begins, at least; late wake-ups widen it."""
+_LOST_RATIO = 1 / 20
+_LONGEST_S = 0.2
+"""Refreshes are slept through: a twentieth of the window's length so far, 0.2 s at most."""
+_WAITED_S = 1.0
+"""A counter that has not moved for so long is read coarsely until it does."""
+_NEARLY = 0.9
+"""Boundaries are edges, so a window may miss its length by this much."""
 _MOST = 1_000_000
 """Edges kept; 3 h of a 10 ms counter."""
 
@@ -66,6 +70,7 @@ class CounterFollower:
     While the period is unknown it reads finely all the time. Then it sleeps until shortly before a
     refresh, reads once to know the old value, and finely until the new one is there. The longer a
     window lasts the more refreshes are slept through: a twentieth of it at most is lost at its end.
+    A wake-up costs more than a read, so this is what makes the sampler cheap.
     """
 
     def __init__(
@@ -81,7 +86,8 @@ class CounterFollower:
         """Longest single read."""
         self.period_s: float | None = None
         self._margin_s = _MARGIN_S
-        self._spacings: list[float] = []
+        self._spacings: list[tuple[float, int]] = []
+        """Distances of neighbouring edges, and how many periods they are."""
         self.start()
 
     def start(self) -> None:
@@ -94,6 +100,7 @@ class CounterFollower:
         self._asleep = False
         """Whether the next read is the first after a sleep."""
         self._due_s = -math.inf
+        self._began_s = self._clock()
 
     def powers(self) -> list[tuple[float, float]]:
         """Return the mean power in W between neighbouring refreshes, at their middle."""
@@ -131,7 +138,7 @@ class CounterFollower:
             return self._moved(value, before, after)
         else:
             self._still(before)
-        return after + (_LEISURE_S if self.fast else self._fine_s(after))
+        return after + (self._leisure_s(after) if self.fast else self._fine_s(after))
 
     def _woken(self, value: float, before: float, after: float) -> float:
         """Take the first read after a sleep: what moved meanwhile is no edge."""
@@ -162,12 +169,18 @@ class CounterFollower:
         if len(self.edges) < _MOST:
             self.edges.append(Edge(value, middle, slack))
         if self.fast:
-            return after + _LEISURE_S
+            return after + self._leisure_s(after)
         if self.period_s is None:
             return after + _FINE_S
         self._margin_s = max(_MARGIN_S, self._margin_s * 0.95)
-        stride = min(_MOST_STRIDE, 1 + len(self.edges) // _PER_STRIDE)
+        stride = max(1, round(self._slept_through_s(after) / self.period_s))
         return self._sleep(middle - slack / 2 + stride * self.period_s)
+
+    def _slept_through_s(self, now: float) -> float:
+        return min(_LONGEST_S, (now - self._began_s) * _LOST_RATIO)
+
+    def _leisure_s(self, now: float) -> float:
+        return max(_LEISURE_S, self._slept_through_s(now))
 
     def _sleep(self, awaited_s: float) -> float:
         assert self.period_s is not None
@@ -181,19 +194,24 @@ class CounterFollower:
     def _learn(self, spacing_s: float) -> None:
         """Take one more spacing into the period; several periods count as one each."""
         periods = 1 if self.period_s is None else max(1, round(spacing_s / self.period_s))
-        self._spacings = [*self._spacings[-30:], spacing_s / periods]
+        self._spacings = [*self._spacings[-30:], (spacing_s, periods)]
         if len(self._spacings) >= _LEARN:
-            self.period_s = statistics.median(self._spacings)
+            # A long distance tells the period more surely than a short one: a ratio of sums.
+            middle = statistics.median(s / n for s, n in self._spacings)
+            usual = [(s, n) for s, n in self._spacings if abs(s / n - middle) < middle / 4]
+            self.period_s = sum(s for s, _ in usual) / sum(n for _, n in usual)
 
     def _fine_s(self, now: float) -> float:
         """Return the spacing of reads; coarse where a refresh is long overdue."""
-        overdue = self.period_s is not None and now - self._changed_s > 2 * self.period_s
-        return self.period_s / 8 if overdue and self.period_s is not None else _FINE_S
+        still_s = now - self._changed_s
+        if self.period_s is not None and still_s > 2 * self.period_s:
+            return max(_FINE_S, self.period_s / 8)
+        return _LEISURE_S if still_s > _WAITED_S else _FINE_S
 
     def _jitter_s(self) -> float:
-        """Return how far refreshes usually are from their period."""
+        """Return how far refreshes usually are from where they were expected."""
         centre = self.period_s or 0.0
-        return 2 * statistics.median(abs(s - centre) for s in self._spacings)
+        return 2 * statistics.median(abs(s - n * centre) for s, n in self._spacings)
 
 
 def lay_windows(
@@ -215,7 +233,12 @@ def lay_windows(
         return []
     count = int((inside[-1].time_s - inside[0].time_s) / minimum_s)
     count = min(max(1, count), most, len(inside) - 1)
-    return list(_windows(inside, count, random_from))
+    while count > 1:
+        found = list(_windows(inside, count, random_from))
+        if all(end.time_s - begin.time_s >= _NEARLY * minimum_s for begin, end in found):
+            return found
+        count -= 1
+    return list(_windows(inside, 1, random_from))
 
 
 def _windows(edges: Sequence[Edge], count: int, dice: random.Random) -> list[tuple[Edge, Edge]]:

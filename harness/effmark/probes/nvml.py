@@ -10,6 +10,7 @@ Counter and power belong to a physical GPU: a MIG slice cannot be told from its 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import time
 from importlib import import_module
@@ -32,6 +33,9 @@ _ERR_SYS_REL = 0.05
 _RESOLUTION_J = 1e-3
 _POWER_INSTANT = 186
 _POWER_SPACING_S = 0.05
+_RELAXED_SPACING_S = 0.1
+_RELAXED_AFTER_S = 2.0
+"""Beside a counter, power only checks it: in long windows fewer samples do."""
 
 
 class NvmlProbe:
@@ -125,7 +129,7 @@ class _Device:
         counter = supported(nvml, nvml.nvmlDeviceGetTotalEnergyConsumption, handle)
         self._has_counter = counter is not None
         self._follower = CounterFollower(self._joules)
-        self._next_power_s = 0.0
+        self._next_power_s = self._start_s = 0.0
         self._window = (0.0, 0.0)
 
     @property
@@ -179,21 +183,20 @@ class _Device:
         self._power.clear()
         self._follower.start()
         self.state.start()
-        self._next_power_s = 0.0
+        self._next_power_s, self._start_s = 0.0, time.monotonic()
 
     def poll(self) -> float:
         """Read what is due; return when to come again."""
         now = time.monotonic()
-        due = now + _POWER_SPACING_S
-        if self._has_counter:
-            due = min(due, self._follower.poll())
-        if self._has_power and now >= self._next_power_s:
-            self._next_power_s = now + _POWER_SPACING_S * 0.9
-            watts = self._watts()
+        due = self._follower.poll() if self._has_counter else math.inf
+        if now >= self._next_power_s:
+            relaxed = self._has_counter and now - self._start_s > _RELAXED_AFTER_S
+            self._next_power_s = now + (_RELAXED_SPACING_S if relaxed else _POWER_SPACING_S)
+            watts = self._watts() if self._has_power else None
             if watts is not None:
                 self._power.add(time.monotonic(), watts)
-        self.state.look()
-        return due
+            self.state.look()
+        return min(due, self._next_power_s)
 
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy: by the counter, else by integrating power."""
@@ -228,5 +231,5 @@ class _Device:
         """Return power and state over time."""
         source = f"nvml {self.state.uuid}"
         samples = self._power.samples if self._has_power else self._follower.powers()
-        power = condensed("power_w", source, samples, *self._window, _POWER_SPACING_S)
+        power = condensed("power_w", source, samples, *self._window, _RELAXED_SPACING_S)
         return (*power, *self.state.traces(*self._window))

@@ -27,6 +27,9 @@ _NS = 1e-9
 _MHZ = 1e6
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
 SPACING_S = 0.5
+_RELAXED_SPACING_S = 1.0
+_RELAXED_AFTER_S = 5.0
+"""In long windows the state is read less often: six calls at a time cost more than the energy."""
 _HOST_NAMESPACE = "pid:[4026531836]"
 """The number of the first process namespace is part of the kernel's interface."""
 
@@ -84,14 +87,15 @@ class DeviceState:
         self._foreign_known = True
         self._throttled_before = self._throttled_ns()
         self._throttled_s: float | None = None
-        self._next_s = 0.0
+        self._next_s, self._start_s = 0.0, time.monotonic()
 
     def look(self) -> None:
         """Read what is due."""
         now = time.monotonic()
         if now < self._next_s:
             return
-        self._next_s = now + SPACING_S
+        relaxed = now - self._start_s > _RELAXED_AFTER_S
+        self._next_s = now + (_RELAXED_SPACING_S if relaxed else SPACING_S)
         clock = self._clock("nvmlDeviceGetClockInfo", _CLOCK_SM)
         if clock is not None:
             self._clocks.append((now, clock))
@@ -182,7 +186,9 @@ class DeviceState:
 
     def traces(self, start_s: float, end_s: float) -> tuple[Trace, ...]:
         """Return clock, heat and memory over time."""
-        source, window = f"nvml {self.uuid}", (start_s, end_s, SPACING_S)
+        relaxed = end_s - start_s > _RELAXED_AFTER_S
+        window = (start_s, end_s, _RELAXED_SPACING_S if relaxed else SPACING_S)
+        source = f"nvml {self.uuid}"
         return (
             *condensed("clock_hz", source, self._clocks, *window),
             *condensed("temperature_c", source, self._heat, *window, "max"),

@@ -1,0 +1,133 @@
+"""What the sampler costs: its CPU time on fake devices, and what decoding loses beside it.
+
+The CPU time is that of the sampler's process, by its own clock, from the start of a window to its
+end. The loss is a paired ratio: the same short work, its blocks dealt to "watched" and "alone" in
+random order, watched ones with a window open on a fake GPU whose counter moves every 10 ms.
+
+    python -m scripts.perf.sampler [SECONDS]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scripts.perf.energy_error import ROOT, fake_gpu
+
+SECONDS = 30.0
+GOAL = 0.005
+"""Of one core."""
+PAIRS = 40
+
+COST = """
+import json, os, sys, time
+from effmark.probes.contract import Target
+from effmark.probes.energy import EnergyMeter
+seconds = float(sys.argv[1])
+meter = EnergyMeter(Target(device=sys.argv[2], pids=(os.getpid(),)))
+found = [i.probe for i in meter.instruments]
+(pid,) = meter.pids
+clock = (~pid << 3) | 2
+meter.start(); time.sleep(5.0); meter.stop(0.0)
+before, start = time.clock_gettime(clock), time.monotonic()
+meter.start()
+time.sleep(seconds)
+spent, took = time.clock_gettime(clock) - before, time.monotonic() - start
+readings, _ = meter.stop(0.0)
+meter.close()
+measured = [r for r in readings if r.source != "model_estimate"]
+print(json.dumps([spent / took, sorted(set(found)), len(measured)]))
+"""
+
+LOSS = """
+import json, os, random, sys, time
+from effmark.probes.contract import Target
+from effmark.probes.energy import EnergyMeter
+from effmark.stats import paired_ratio_interval
+dice = random.Random(11)
+meter = EnergyMeter(Target(device="cuda:0", pids=(os.getpid(),)))
+assert meter.measures
+
+def work():
+    start, total = time.perf_counter(), 0
+    for i in range(400_000):
+        total += i * i
+    return time.perf_counter() - start
+
+work()
+watched, alone = [], []
+for _ in range(int(sys.argv[1])):
+    for side in dice.sample(("watched", "alone"), 2):
+        if side == "watched":
+            meter.start(); time.sleep(0.02); watched.append(min(work() for _ in range(3)))
+            meter.stop(0.0)
+        else:
+            time.sleep(0.02); alone.append(min(work() for _ in range(3)))
+meter.close()
+found = paired_ratio_interval(alone, watched)
+print(json.dumps([found.value, found.low, found.high]))
+"""
+
+
+@contextmanager
+def moving_rapl(folder: Path) -> Iterator[dict[str, str]]:
+    """Give variables under which the machine has a package counter that moves at 80 W."""
+    zone = folder / "class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    for name, text in (("name", "package-0"), ("max_energy_range_uj", "262143328850"),
+                       ("energy_uj", "1000000")):  # fmt: skip
+        (zone / name).write_text(f"{text}\n")
+    script = ROOT / "tests" / "fakes" / "sysfs.py"
+    mover = subprocess.Popen([sys.executable, str(script), str(folder), "80", "0.004"])
+    try:
+        yield {**os.environ, "EFFMARK_SYSFS_ROOT": str(folder)}
+    finally:
+        mover.kill()
+        mover.wait()
+
+
+def ask(text: str, environment: dict[str, str], *arguments: object) -> list[object] | str:
+    """Return what a process prints last, or why it did not."""
+    done = subprocess.run([sys.executable, "-c", text, *map(str, arguments)], env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    if done.returncode:
+        return (done.stderr.splitlines() or ["?"])[-1]
+    found: list[object] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print the CPU share of the sampler on each device, and the paired loss."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    random.seed(7)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        rapl = stack.enter_context(moving_rapl(folder / "sys"))
+        devices = {
+            "nothing to read": ("cpu", {**os.environ, "EFFMARK_SYSFS_ROOT": f"{folder}/none"}),
+            "RAPL": ("cpu", rapl),
+            "GPU, counter each 100 ms": ("cuda:0", fake_gpu(folder / "slow", 100)),
+            "GPU, counter each 10 ms": ("cuda:0", fake_gpu(folder / "fast", 10)),
+        }
+        print(f"sampler: share of one core over {seconds:g} s, goal {100 * GOAL:.1f} %")
+        for what, (device, environment) in devices.items():
+            found = ask(COST, environment, seconds, device)
+            shown = found if isinstance(found, str) else f"{100 * float(str(found[0])):.2f} %"
+            print(f"  {what:26} {shown}")
+        found = ask(LOSS, devices["GPU, counter each 10 ms"][1], PAIRS)
+        if isinstance(found, str):
+            print(f"  paired loss: not measured: {found}")
+        else:
+            value, low, high = (100 * (float(str(part)) - 1) for part in found)
+            print(f"  work beside the sampler takes {value:+.2f} % ({low:+.2f} to {high:+.2f})")
+
+
+if __name__ == "__main__":
+    main()
