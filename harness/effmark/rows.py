@@ -7,17 +7,19 @@ the records of the baseline and of the same model process. What cannot be said i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
-from effmark.energy_numbers import best_readings, energy_numbers
 from effmark.code.cost_rows import COSTS, cost_numbers, priced
+from effmark.energy_numbers import best_readings, energy_numbers
 from effmark.metrics import metric
 from effmark.record import EnergyReading, Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
+from effmark.schema import canonical_json, content_hash
 from effmark.scores import (
     architecture_from_config,
     decode_flops_per_token,
@@ -25,7 +27,7 @@ from effmark.scores import (
     mbu,
     mfu,
 )
-from effmark.spec import Decode, Prefill
+from effmark.spec import Cell, Decode, Prefill
 from effmark.stats import (
     Estimate,
     TooFew,
@@ -34,7 +36,7 @@ from effmark.stats import (
     ratio_of_medians_interval,
 )
 
-__all__ = ["ROWS_SCHEMA_VERSION", "Number", "Row", "make_rows", "row_json"]
+__all__ = ["ROWS_SCHEMA_VERSION", "Memory", "Number", "Row", "make_rows", "row_json", "same_cell"]
 
 ROWS_SCHEMA_VERSION = 1
 
@@ -74,23 +76,85 @@ class Row:
         return found if isinstance(found, Number) else None
 
 
-def make_rows(records: Iterable[Record]) -> list[Row]:
-    """Return the rows of records: one per cell, later attempts replacing earlier ones."""
-    rows = [Row(_worst(group), group, _own_numbers(group)) for group in _grouped(records)]
-    by_process = _index(rows, _process_key)
-    baselines = _index([row for row in rows if row.record.is_baseline], _baseline_key)
+Metrics = Mapping[str, Number | Missing]
+
+
+class Memory(Protocol):
+    """What keeps the numbers of rows from one report to the next."""
+
+    def get(self, key: str) -> Metrics | None:
+        """Return what was kept under a key, if anything."""
+
+    def put(self, key: str, metrics: Metrics) -> None:
+        """Keep the numbers of a row."""
+
+
+def make_rows(records: Iterable[Record], memory: Memory | None = None) -> list[Row]:
+    """Return the rows of records: one per cell, later good attempts replacing earlier ones.
+
+    Args:
+        records: in the order of their journals.
+        memory: where numbers are kept, by the content of all records that they depend on.
+    """
+    bare = [Row(_worst(group), group) for group in _grouped(records)]
+    processes = _index(bare, _process_key)
+    baselines = _index([row for row in bare if row.record.is_baseline], _baseline_key)
+    maker = _Maker(memory)
     return [
-        Row(
-            row.record,
-            row.records,
-            {
-                **row.metrics,
-                **_relative(row, baselines.get(_baseline_key(row), [None])[0]),
-                **_joined(row, by_process[_process_key(row)]),
-            },
-        )
-        for row in rows
+        maker.row(row, baselines.get(_baseline_key(row), [None])[0], processes[_process_key(row)])
+        for row in bare
     ]
+
+
+class _Maker:
+    """Computes the numbers of rows, each row's own ones once, or finds them in the memory."""
+
+    def __init__(self, memory: Memory | None) -> None:
+        self._memory = memory
+        self._own: dict[int, Row] = {}
+        self._digests: dict[int, str] = {}
+
+    def row(self, bare: Row, baseline: Row | None, process: Sequence[Row]) -> Row:
+        if self._memory is None:
+            return self._computed(bare, baseline, process)
+        key = self._key(bare, baseline, process)
+        metrics = self._memory.get(key)
+        if metrics is not None:
+            return Row(bare.record, bare.records, metrics)
+        row = self._computed(bare, baseline, process)
+        self._memory.put(key, row.metrics)
+        return row
+
+    def _computed(self, bare: Row, baseline: Row | None, process: Sequence[Row]) -> Row:
+        row = self._with_own(bare)
+        joined = _joined(row, [self._with_own(other) for other in _accurate(process)])
+        relative = _relative(row, None if baseline is None else self._with_own(baseline))
+        return Row(row.record, row.records, {**row.metrics, **relative, **joined})
+
+    def _with_own(self, bare: Row) -> Row:
+        """Return a row with the numbers that its records say by themselves."""
+        known = self._own.get(id(bare))
+        if known is None:
+            known = Row(bare.record, bare.records, _own_numbers(bare.records))
+            self._own[id(bare)] = known
+        return known
+
+    def _key(self, bare: Row, baseline: Row | None, process: Sequence[Row]) -> str:
+        """Return the hash of everything that the numbers of a row depend on."""
+        others = [*([baseline] if baseline else []), *_accurate(process)]
+        parts = [[self._digest(record) for record in row.records] for row in (bare, *others)]
+        return content_hash([baseline is not None, parts])
+
+    def _digest(self, record: Record) -> str:
+        if id(record) not in self._digests:
+            text = record.model_dump_json()
+            self._digests[id(record)] = hashlib.sha256(text.encode()).hexdigest()
+        return self._digests[id(record)]
+
+
+def _accurate(process: Sequence[Row]) -> list[Row]:
+    """Return the rows of a process that may say how accurate its model is."""
+    return [row for row in process if any(r.measurement("accuracy") for r in row.records)]
 
 
 def row_json(row: Row) -> dict[str, Any]:
@@ -136,13 +200,20 @@ def _finite(value: float | None) -> float | str | None:
 
 
 def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
-    """Return the records of each cell on each machine, the last attempt of each repetition."""
-    latest = {(record.cell.key, _machine(record)): record for record in records}
-    groups: dict[Any, list[Record]] = {}
-    for (_, machine), record in latest.items():
-        same = record.cell.model_copy(update={"repetition": 0}).key
-        groups.setdefault((same, machine), []).append(record)
-    return [tuple(group) for group in groups.values()]
+    """Return the records of each cell on each machine, the last good attempt of each repetition."""
+    groups: dict[tuple[str, str, str], dict[int, Record]] = {}
+    for record in records:
+        attempts = groups.setdefault((*same_cell(record.cell), _machine(record)), {})
+        earlier = attempts.get(record.cell.repetition)
+        if earlier is None or record.outcome == "ok" or earlier.outcome != "ok":
+            attempts[record.cell.repetition] = record
+    return [tuple(attempts.values()) for attempts in groups.values()]
+
+
+def same_cell(cell: Cell) -> tuple[str, str]:
+    """Return what repetitions of a cell have in common; says the same as its key, but faster."""
+    text = cell.model_dump_json(exclude={"model": {"path"}, "repetition": True, "options": True})
+    return text, canonical_json(dict(cell.options))
 
 
 _TRUST = {"valid": 0, "suspect": 1, "invalid": 2}
@@ -222,6 +293,14 @@ def _memory_split(found: Mapping[str, Number | Missing]) -> dict[str, Number | M
     return split
 
 
+def _costs(pooled: Mapping[str, Samples | Missing]) -> dict[str, Number | Missing]:
+    """Return what a right answer costs; infinite where nothing was right."""
+    return {
+        name: told if isinstance(told, Missing) else _from_estimate(name, *told)
+        for name, told in cost_numbers(pooled).items()
+    }
+
+
 def _pooled(records: Sequence[Record]) -> dict[str, Samples | Missing]:
     """Return the samples of repeated processes together, grouped by process."""
     if len(records) == 1:
@@ -293,15 +372,9 @@ def _machine(record: Record) -> str:
 
 def _process_key(row: Row) -> tuple[str, ...]:
     """Return what the cells of one model process have in common."""
-def _costs(pooled: Mapping[str, Samples | Missing]) -> dict[str, Number | Missing]:
-    """Return what a right answer costs; infinite where nothing was right."""
-    return {
-        name: told if isinstance(told, Missing) else _from_estimate(name, *told)
-        for name, told in cost_numbers(pooled).items()
-    }
-
-
-    return (*row.configuration, row.record.suite.sha256, _machine(row.record))
+    record = row.record
+    content = (record.cell.model.sha256, record.suite.sha256)
+    return (*row.configuration, *content, _machine(record))
 
 
 def _baseline_key(row: Row) -> tuple[str, ...]:

@@ -1,0 +1,71 @@
+"""The folder beside the journals that can be deleted at any time, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from effmark.record import SCHEMA_VERSION
+
+__all__ = ["CACHE_FOLDER", "cache_folder", "code_version", "locked", "replace_file"]
+
+CACHE_FOLDER = ".effmark-cache"
+_DECIDING = (
+    "code/cost_interval.py", "code/cost_rows.py", "energy_numbers.py", "metrics.py", "record.py",
+    "rows.py", "samples.py", "spec.py",
+    "catalogue/columns.py", "scores", "stats", "store",
+)  # fmt: skip
+"""The code that decides what numbers and keys are; what older code has cached does not count."""
+
+
+def cache_folder(results: Path) -> Path:
+    """Return the cache of a results folder after making it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = results / CACHE_FOLDER
+    if not folder.is_dir():
+        folder.mkdir(exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
+    return folder
+
+
+@cache
+def code_version() -> str:
+    """Return what stands for the code that a cache was written by."""
+    digest = hashlib.sha256(str(SCHEMA_VERSION).encode())
+    for name in _DECIDING:
+        part = Path(str(files("effmark"))) / name
+        for path in sorted(part.glob("*.py")) if part.is_dir() else [part]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only one who writes to a cache; the kernel frees the lock of a process that dies."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def replace_file(target: Path, content: bytes) -> None:
+    """Put a file in place in one step: readers see the old one or the new one, whole."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).chmod(0o644)
+    Path(name).replace(target)

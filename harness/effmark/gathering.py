@@ -1,0 +1,155 @@
+"""The rows that a report shows: all of a small folder, the best of a large one.
+
+A large folder is asked through its catalogue, so that a report reads the records that it shows and
+no others. Numbers come from the row cache where the same records gave them before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from effmark.catalogue import Catalogue, CatalogueAbsent
+from effmark.record import Record
+from effmark.row_cache import RowCache
+from effmark.rows import Row, make_rows
+from effmark.store import Damage, journals_of, read_records
+
+__all__ = ["HEADLINES", "LARGE_B", "MOST_CELLS", "Gathered", "gather", "gather_all"]
+
+HEADLINES = (
+    "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
+    "peak_memory_b", "bits_per_byte", "accuracy", "kl_divergence", "information_capacity",
+)  # fmt: skip
+"""Metrics whose best rows stay where not all can."""
+_FRONTS = (
+    ("tpot_s", "bits_per_byte"), ("tpot_s", "accuracy"), ("tpot_s", "peak_memory_b"),
+    ("energy_j_per_output_token", "accuracy"), ("latency_s", "accuracy"),
+    ("latency_s", "peak_memory_b"),
+)  # fmt: skip
+MOST_CELLS = 1500
+"""As many as a page of 3 MB can hold."""
+LARGE_B = 48_000_000
+"""Journals above this are not read whole for a page or a table; some thousand records."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Rows, and what they were taken from."""
+
+    rows: tuple[Row, ...]
+    damage: Damage
+    cells: int
+    """Of all, shown or not."""
+    records: int
+    suites: tuple[str, ...]
+    """Names of all suites that the folder has records of."""
+
+    @property
+    def left_out(self) -> int:
+        """Return how many cells are not among the rows."""
+        return self.cells - len(self.rows)
+
+
+def gather(results: Path, suite: str | None = None) -> Gathered:
+    """Return the rows of a folder or a journal: all, or of a large folder those that lead.
+
+    What leads: the first of every headline metric and of the Pareto fronts, taken in turns, each
+    with the other cells of its model process and with its baseline.
+
+    Raises:
+        StoreError: there is no such folder.
+    """
+    if _is_large(results):
+        damage = Damage()
+        try:
+            return _leading(results, Catalogue(results, damage), suite, damage)
+        except CatalogueAbsent:
+            pass  # read it all, then: slow and right
+    return gather_all(results, suite)
+
+
+def gather_all(results: Path, suite: str | None = None) -> Gathered:
+    """Return all rows of a folder or a journal; those of a large folder without their blocks.
+
+    Raises:
+        StoreError: there is no such folder.
+    """
+    damage = Damage()
+    if _is_large(results):
+        try:
+            return _by_family(results, Catalogue(results, damage), suite, damage)
+        except CatalogueAbsent:
+            damage = Damage()
+    records = list(read_records(results, damage))
+    wanted = [record for record in records if suite in (None, record.suite.name)]
+    with RowCache(results) as memory:
+        rows = tuple(make_rows(wanted, memory))
+    names = tuple(sorted({record.suite.name for record in records}))
+    return Gathered(rows, damage, len(rows), len(wanted), names)
+
+
+def _is_large(results: Path) -> bool:
+    return results.is_dir() and sum(p.stat().st_size for p in journals_of(results)) > LARGE_B
+
+
+def _leading(
+    results: Path, catalogue: Catalogue, suite: str | None, damage: Damage
+) -> Gathered:  # fmt: skip
+    where: dict[str, str | int | bool] = {} if suite is None else {"suite": suite}
+    cells, records = catalogue.count(**where)
+    processes = list(_processes(catalogue, where))
+    families = list(dict.fromkeys(family for _, family in processes))
+    places = catalogue.leading([process for process, _ in processes], families)
+    with RowCache(results) as memory:
+        rows = tuple(make_rows(catalogue.records(places), memory))
+    return Gathered(rows, damage, cells, records, tuple(catalogue.names("suite")))
+
+
+def _processes(
+    catalogue: Catalogue, where: dict[str, str | int | bool]
+) -> Iterator[tuple[int, int]]:
+    """Yield model processes with their families, the leading ones, until their cells are enough."""
+    lists = [catalogue.front(x, y, **where) for x, y in _FRONTS]
+    lists += [catalogue.best(name, MOST_CELLS, **where) for name in HEADLINES]
+    in_turns = (
+        told[place]
+        for place in range(max(map(len, lists), default=0))
+        for told in lists
+        if place < len(told)
+    )
+    wanted = list(dict.fromkeys((line["process"], line["family"]) for line in in_turns))
+    sizes = catalogue.sizes([process for process, _ in wanted])
+    room = MOST_CELLS
+    for process, family in wanted:
+        room -= sizes[process]
+        if room < 0:
+            return
+        yield process, family
+
+
+def _by_family(
+    results: Path, catalogue: Catalogue, suite: str | None, damage: Damage
+) -> Gathered:  # fmt: skip
+    where: dict[str, str | int | bool] = {} if suite is None else {"suite": suite}
+    rows: list[Row] = []
+    with RowCache(results) as memory:
+        for places in catalogue.families(**where):
+            made = make_rows(catalogue.records(places), memory)
+            rows += [_light(row) for row in made]
+    records = sum(len(row.records) for row in rows)
+    return Gathered(tuple(rows), damage, len(rows), records, tuple(catalogue.names("suite")))
+
+
+def _light(row: Row) -> Row:
+    """Return a row whose records have given up what their numbers were computed from."""
+    return Row(_shed(row.record), tuple(_shed_all(row.records)), row.metrics)
+
+
+def _shed_all(records: Sequence[Record]) -> Iterator[Record]:
+    return (_shed(record) for record in records)
+
+
+def _shed(record: Record) -> Record:
+    return record.model_copy(update={"blocks": (), "warmup_blocks": (), "energy": ()})
