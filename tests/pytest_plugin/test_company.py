@@ -11,6 +11,7 @@ from itertools import groupby
 import pytest
 
 from effmark.probes.lock import device_lock
+from effmark.pytest_plugin.summary import markdown_summary
 
 pytest_plugins = ["pytester"]
 
@@ -194,3 +195,18 @@ def test_it_works_without_pytest_benchmark_and_beside_a_disabled_one(
     pytester.runpytest_inprocess(*quick, "-p", "no:benchmark").assert_outcomes(passed=1)
     pytester.makepyfile("def test_off(benchmark):\n    assert benchmark(sum, [1]) == 1")
     pytester.runpytest_inprocess(*quick, "--benchmark-disable").assert_outcomes(passed=1)
+
+
+def test_a_long_summary_still_fits_a_comment_and_begins_with_what_is_worse() -> None:
+    row = {
+        "test": "tests/a_folder/test_with_a_name.py::test_of_a_usual_length", "name": "call work",
+        "validity": "valid", "outcome": "ok", "advice": [], "missing": {}, "detail": "",
+        "shown": {"latency_s": "1.23 ms ±4 %", "cpu_s_per_call": "1.2 ms", "peak_memory_b": "1 GB"},
+        "values": {}, "verdict": "pass", "judged": "latency_s", "ratio": 1.0, "low": 0.9,
+        "high": 1.1, "of": "main", "processes": 1, "blocks": 10, "calls": 3,
+    }  # fmt: skip
+    text = markdown_summary([row] * 5000 + [{**row, "verdict": "worse"}])
+    assert len(text) < 65_536
+    assert "1 worse, 5000 pass" in text
+    assert text.splitlines()[5].endswith("worse |")
+    assert "… and 4801 more measurements" in text

@@ -42,6 +42,8 @@ _COLOURS: dict[str, Colour] = {"worse": "red", "pass": "green", "": ""}
 _MARKER = "<!-- effmark pytest -->"
 """Lets a bot find its comment again and replace it."""
 _MOST_NOTES = 12
+_MOST_ROWS = 200
+"""A comment on GitHub takes 65,536 characters, about 250 rows."""
 _NAME = 48
 """Columns for a name before numbers have to go."""
 _SHORTEST_NAME = 24
@@ -90,7 +92,7 @@ def markdown_summary(rows: Sequence[Row], title: str = "effmark") -> str:
     used = _headings(rows)
     table = [["test", "measured", *used]]
     table.append(["---", "---", *("---:" for _ in used)])
-    for row in rows:
+    for row in sorted(rows, key=_calm)[:_MOST_ROWS]:
         cells = [row["test"], _MARKS[row["validity"]] + row["name"], *_cells(row, used)]
         table.append([markdown_text(cell) for cell in cells])
     lines = ["| " + " | ".join(line) + " |" for line in table]
@@ -99,7 +101,15 @@ def markdown_summary(rows: Sequence[Row], title: str = "effmark") -> str:
     judged = ", ".join(f"{count} {verdict}" for verdict, count in counted if count)
     many = "1 measurement" if len(rows) == 1 else f"{len(rows)} measurements"
     head = f"### {title}: {many}" + (f", against the baseline: {judged}" if judged else "")
+    more = len(rows) - _MOST_ROWS
+    lines += [f"\n… and {more} more measurements"] if more > 0 else []
     return "\n".join([_MARKER, head, "", *lines, "", *notes, ""])
+
+
+def _calm(row: Row) -> int:
+    """Return a key by which what is worse comes first, then what could not be told."""
+    order = ("worse", "undecided", "not comparable", "no baseline")
+    return order.index(row["verdict"]) if row["verdict"] in order else len(order)
 
 
 def _whole(note: str) -> str:
