@@ -13,15 +13,21 @@ from effmark.report.configurations import machines_of
 from effmark.report.page_data import row_id
 from effmark.report.standing import ranks_of
 from effmark.rows import Row, make_rows
+from effmark.spec import Decode, Text
 from effmark.units import format_quantity
 
 OpenPage = Callable[..., Any]
+TEXT = Text(name="austen", tokens=4096)
 HOSTILE = "<img src=x onerror=alert(1)>[x](javascript:alert(2))|../../etc/passwd"
 
 
 def names(page: Any) -> list[str]:
-    found: list[str] = page.locator("#body tr .open").all_inner_texts()
-    return [name.replace("\n", " ") for name in found]
+    """Return model and runtime of every line, in full however long they are."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("#body tr .open")]
+        .map((b) => [...b.children].map((c) => c.textContent).join(" "))"""
+    )
+    return found
 
 
 def ranked(page: Any) -> list[str]:
@@ -91,6 +97,32 @@ def test_a_budget_ranks_again_at_once_and_answers_in_a_sentence(open_page: OpenP
     assert page.evaluate("document.activeElement.type") == "range"
 
 
+@pytest.mark.parametrize(
+    ("typed", "bound"), [("2 ms", 0.002), ("≤ 1.5ms", 0.0015), ("0.9", 0.0009), ("1500 µs", 0.0015)]
+)
+def test_a_budget_can_be_typed(open_page: OpenPage, typed: str, bound: float) -> None:
+    page = open_page()
+    page.fill('[data-key="typed latency"]', typed)
+    page.keyboard.press("Enter")
+    assert page.evaluate("effmark.state.latency") == {"metric": "tpot_s", "bound": bound}
+    assert all(value <= bound for value in shown_values(page, "tpot_s"))
+
+
+def test_nonsense_is_no_budget(open_page: OpenPage) -> None:
+    page = open_page()
+    page.fill('[data-key="typed latency"]', "fast, please")
+    page.keyboard.press("Enter")
+    assert page.evaluate("effmark.state.latency") is None
+    assert page.input_value('[data-key="typed latency"]') == "any"
+
+
+def test_the_best_accuracy_under_two_budgets_is_one_link(open_page: OpenPage) -> None:
+    page = open_page(hash_="#by=accuracy&latency=tpot_s:0.002&memory=peak_memory_b:230000000")
+    answer = page.inner_text("#answer")
+    assert "highest accuracy" in answer and "peak memory ≤ 230 MB" in answer
+    assert max(shown_values(page, "accuracy")) == shown_values(page, "accuracy")[0]
+
+
 def test_the_strictest_budget_still_keeps_the_best(open_page: OpenPage) -> None:
     page = open_page()
     page.locator('[data-key="limit memory"]').focus()
@@ -145,6 +177,7 @@ def test_a_cell_opens_shows_its_story_and_closes_by_escape(open_page: OpenPage) 
         "Distribution",
         "TTFT and gaps",
         "Power over time",
+        "Memory over time",
         "Repeat it",
         "effmark run",
         "Provenance",
@@ -153,6 +186,85 @@ def test_a_cell_opens_shows_its_story_and_closes_by_escape(open_page: OpenPage) 
     assert "cell=" in page.url
     page.keyboard.press("Escape")
     assert not page.is_visible("#cell") and "cell=" not in page.url
+
+
+def test_the_answer_stands_first_with_its_interval_and_who_may_be_as_good(
+    open_page: OpenPage,
+) -> None:
+    page = open_page()
+    answer = page.inner_text("#answer")
+    assert answer.startswith("On AMD EPYC 7763 x2, ") and "lowest TPOT: " in answer
+    assert "±" in answer and names(page)[0].split()[0] in answer
+    assert "ahead of" in page.inner_text("#counted")
+    tiles = page.locator("#tiles .tile").all_inner_texts()
+    assert any("TPOT" in tile and "torch fp32:" in tile for tile in tiles), "beside the baseline"
+
+
+def test_a_trace_with_a_gap_is_drawn_with_a_gap(open_page: OpenPage) -> None:
+    page = open_page()
+    page.locator("#body .open", has_text="openvino int4").first.click()
+    section = page.locator("#cell section", has_text="Memory over time")
+    assert section.locator(".curve").get_attribute("d").count("M") == 2
+
+
+def test_a_mark_that_all_lines_share_is_said_once(
+    open_page: OpenPage, make_record: Callable[..., Record]
+) -> None:
+    same = [make_record(precision=p, blocks=8, validity="suspect") for p in ("fp32", "int8")]
+    page = open_page(make_rows(same))
+    assert page.inner_text("#common").split() == ["All", "ranked", "lines:", "suspect"]
+    assert page.locator("#body .mark.suspect").count() == 0
+
+
+def test_results_of_other_tools_are_marked_and_rank_only_when_asked_for(
+    open_page: OpenPage, make_record: Callable[..., Record]
+) -> None:
+    theirs = make_record(adapter="llama-cpp", precision="q4_0", blocks=8, foreign="llama-bench")
+    page = open_page(make_rows([make_record(blocks=8), theirs]))
+    assert ranked(page) == ["1"]
+    line = page.locator("#body tr.unranked", has_text="q4_0")
+    assert line.locator(".reason").inner_text() == "foreign"
+    page.check('[data-key="switch foreign"]')
+    assert len(ranked(page)) == 2
+
+
+def test_dates_in_the_future_are_mentioned(
+    open_page: OpenPage, make_record: Callable[..., Record]
+) -> None:
+    page = open_page(make_rows([make_record(blocks=8, created="2999-01-01T00:00:00+00:00")]))
+    assert "1 cell from the future" in page.inner_text("#notes")
+
+
+def test_the_fronts_stand_as_a_table_with_probabilities(open_page: OpenPage) -> None:
+    page = open_page()
+    page.click("#fronts summary")
+    heads = page.locator("#fronts th[scope=col]").all_inner_texts()
+    assert heads[:3] == ["configuration", "bits/byte", "TPOT"]
+    assert "%" in page.locator("#fronts tbody tr").first.inner_text()
+
+
+def test_where_nothing_may_rank_there_is_no_front_until_asked_for(
+    open_page: OpenPage, make_record: Callable[..., Record]
+) -> None:
+    rows = make_rows([
+        make_record(precision=p, workload=w, fact_changes={"weights_source": "dequantised Q4_1"})
+        for p in ("fp32", "int8") for w in (Decode(prompt_tokens=32, new_tokens=64), TEXT)
+    ])  # fmt: skip
+    page = open_page(rows)
+    assert "no front: dequantised" in page.inner_text("#charts")
+    page.locator("#charts button").first.click()
+    assert "no front" not in page.inner_text("#charts .chart >> nth=0")
+    assert page.evaluate("effmark.state.admit") == ["dequantised"]
+
+
+def test_the_analyses_are_on_the_page_with_their_tables(open_page: OpenPage) -> None:
+    page = open_page()
+    finding = page.locator(".finding", has_text="Speed-up against the baseline").first
+    finding.locator("summary").click()
+    assert "times the baseline" in finding.inner_text()
+    finding.locator("thead button").first.click()
+    first = finding.locator("tbody th").all_inner_texts()
+    assert first == sorted(first)
 
 
 def test_advice_stands_with_its_remedy(open_page: OpenPage) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from effmark.analyses.page import page_analyses
 from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
@@ -75,18 +76,21 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
     spent += of_draws if paired else 0
     pairs = [(rows[i], body) for i, body in shown.items()]
     without = _add_details(pairs, PAGE_BYTES * _ROW_SHARE - spent)
+    now = datetime.datetime.now(datetime.UTC).isoformat()
     told = {name for row in rows for name in row.metrics}
     return {
         "title": _title(rows),
         "version": _version(),
-        "generated": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
+        "generated": now[:16],
         "metrics": [_metric(name) for name in METRICS if name in told],
         "marks": MARKS,
         "texts": texts.values,
         "environments": places.values,
+        "analyses": page_analyses(rows),
         "rows": [shown[i] for i in sorted(shown)],
         "records": sum(len(row.records) for row in rows),
         "left_out": {"rows": len(rows) - len(shown), "details": without, "draws": not paired},
+        "skewed": sum(row.record.created[:19] > now[:19] for row in rows),
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
 

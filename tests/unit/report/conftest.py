@@ -20,6 +20,7 @@ from effmark.record import (
     Record,
     StopVerdict,
     SuiteRef,
+    Trace,
 )
 from effmark.rows import Row, make_rows
 from effmark.spec import Cell, Decode, Infer, Labels, ModelRef, Prefill, Tasks, Text, Workload
@@ -142,6 +143,19 @@ def energy(blocks: Sequence[Block], watts: float, source: str) -> tuple[EnergyRe
     return tuple(readings)
 
 
+def traces(blocks: Sequence[Block]) -> tuple[Trace, ...]:
+    """Return memory that grows with a gap in it, and power that wavers."""
+    span = blocks[-1].end_s - blocks[0].start_s
+    slots = 40
+    memory = [None if i == 20 else 2.2e8 + 1e6 * i for i in range(slots)]
+    power = [34.0 + (i % 5) for i in range(slots)]
+    told = {"start_s": blocks[0].start_s, "slot_s": span / slots, "period_s": span / slots}
+    return (
+        Trace(quantity="memory_b", source="proc", keeps="max", values=tuple(memory), **told),
+        Trace(quantity="power_w", source="rapl", keeps="mean", values=tuple(power), **told),
+    )
+
+
 def scalars(loaded: ModelFacts, random: Random) -> list[Measurement]:
     def one(metric: str, unit: str, value: float, source: str) -> Measured:
         return Measured(metric=metric, unit=unit, samples=(value,), source=source)
@@ -246,6 +260,7 @@ def record(
         "measurements": tuple(measurements),
         "energy": energy(steady, 34.0, energy_source) if steady else (),
         "energy_missing": (),
+        "traces": traces(steady) if steady else (),
         "warmup_blocks": tuple(timed[:3]),
         "blocks": tuple(steady),
         "stop": StopVerdict(rule="precision", rel_half_width=0.012, steady="reached"),

@@ -39,7 +39,7 @@ function answer(best, ranked, places, metric) {
   const where = metric.machine && best.machine ? `On ${best.machine}${boundsText()}, ` : boundsText() ? `With${boundsText().slice(5)}, ` : "";
   const way = metric.direction === "higher" ? "highest" : "lowest";
   return [
-    where || null, el("b", {}, fullName(best)), ` ${where ? "gives" : "has"} the ${way} `,
+    where || null, el("b", {}, bestName(best)), ` ${where ? "gives" : "has"} the ${way} `,
     el("span", { class: "how", tip: definition(metric), tabindex: 0 }, metric.label), ": ",
     el("b", { class: "whole" }, formatNumber(number, metric.unit), el("span", { class: "spread" }, ` ${formatSpread(number)}`)),
     several && el("span", { class: "quiet" }, ` (${groupName(places.get(best).key)})`),
@@ -51,9 +51,16 @@ function boundsText() {
   return bounds.length ? ` with ${bounds.join(" and ")}` : "";
 }
 
+const LONGEST = 60;
+
+function bestName(item) {
+  return `${clipped(item.model, LONGEST)} · ${clipped(runtimeName(item), LONGEST)}`;
+}
+
 function shortName(item, among) {
   const oneModel = distinct(among.map((i) => i.model)).length === 1;
-  const name = oneModel ? runtimeName(item) : fullName(item);
+  const runtime = clipped(runtimeName(item), 40);
+  const name = oneModel ? runtime : `${clipped(item.model, 40)} · ${runtime}`;
   return state.view === "cells" ? `${name} ${item.workload}` : name;
 }
 

@@ -317,8 +317,9 @@ function bestByValue(members, x, y) {
   return front(members.map((i) => [x, y].map((m) => sign[m.direction] * numberOf(i, m.name).value))).map((k) => members[k]);
 }
 
-function clipped(name, most = 22) {
-  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+function clipped(name, most = 24) {
+  const end = Math.floor(most / 3);
+  return name.length > most ? `${name.slice(0, most - end - 1)}…${name.slice(-end)}` : name;
 }
 
 function placedLabel(name, px, py, boxes, class_ = "label", frame = FRAME) {

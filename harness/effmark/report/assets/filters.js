@@ -136,7 +136,7 @@ function readQuantity(typed, unit, usual) {
   if (unit.startsWith("USD/")) return number / 1e6;
   const prefix = short && suffix.endsWith(short) ? suffix.slice(0, -short.length) : suffix;
   if (suffix === "%" && !short) return number / 100;
-  return prefix in PREFIXES ? number * PREFIXES[prefix] : null;
+  return prefix in PREFIXES ? Number((number * PREFIXES[prefix]).toPrecision(12)) : null;
 }
 
 function limitMetric(name, metric, offered) {

@@ -10,6 +10,7 @@ function render() {
   renderPareto(standing);
   renderCompare(standing.items);
   renderRoofline(standing.items);
+  renderAnalyses();
   renderCell();
   renderRankNote(standing);
   if (focus) document.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
@@ -56,6 +57,7 @@ function honestNotes() {
     some(marked("foreign"), "imported", "Measured by another tool and by its rules; shown, not ranked unless you ask for it."),
     some(failed, "without numbers", "They failed, did not fit or are not supported; the list of what is missing has each reason."),
     machines.length > 1 && [`${machines.length} machines`, "Times, energy and memory rank only within a machine."],
+    packed.skewed && [`${count(packed.skewed, "cell")} from the future`, "Some clock was wrong: they say that they were measured after this page was made. Nothing is ordered by dates."],
     damaged && [`${count(damaged, "unreadable line")}`, `Not on this page, because the journals are damaged there: ${places.slice(0, 3).join("; ")}${damaged > 3 ? " …" : ""}`],
     left.rows && [`${count(left.rows, "cell")} left out`, "To keep this page small; the best by each headline metric are here. `effmark leaderboard --format csv` has all."],
     left.draws && ["more ties than needed", "There are too many cells to compare quality in pairs on this page: ranks by quality share more places than they must."],

@@ -176,9 +176,18 @@ function nameCell(item, common) {
   const open = () => update({ cell: item.row.id });
   return el("div", { class: "named" },
     el("button", { type: "button", class: "open", onclick: open, "data-key": `open ${item.id}` },
-      el("span", { class: "model" }, item.model), el("span", { class: "runtime" }, runtimeName(item) + workload)),
+      modelName(item.model), el("span", { class: "runtime" }, runtimeName(item) + workload)),
     el("span", { class: "marks" }, item.marks.filter((mark) => !common.includes(mark)).map((mark) => el("span", { class: `mark ${mark}`, tip: packed.marks[mark] }, mark)),
       item.row.base && el("span", { class: "mark base", tip: "what the suite compares with" }, "baseline")));
+}
+
+// A long name keeps its end, which tells it from its neighbours.
+const LONG = 34;
+const END = 12;
+
+function modelName(name) {
+  if (name.length <= LONG) return el("span", { class: "model" }, name);
+  return el("span", { class: "model long", tip: name }, el("span", {}, name.slice(0, -END)), el("span", {}, name.slice(-END)));
 }
 
 function valueCell(item, metric) {
