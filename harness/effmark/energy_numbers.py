@@ -7,9 +7,10 @@ never summed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from effmark.errors import PrerequisiteError
 from effmark.record import Block, EnergyReading, Missing, RatesUsed, Record
 from effmark.spec import Call, Decode, Infer, Prefill, Workload
 
@@ -193,3 +194,33 @@ def _absent(records: Sequence[Record]) -> dict[str, Missing]:
     word = "call" if isinstance(workload, Call) else _told(workload)[0]
     name = f"energy_j_per_{word}"
     return {name: Missing(metric=name, reason=reason, detail=detail)}
+
+
+def unmeasured_energy(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a sentence for each record that timed something without measuring its energy.
+
+    What counts is the energy that would be divided by its work: that of a CPU package does not
+    stand for work on an accelerator.
+    """
+    for record in records:
+        readings = best_readings([record])
+        if record.outcome != "ok" or not record.blocks:
+            continue
+        if readings and readings[0].source != "model_estimate":
+            continue
+        cell = record.cell
+        where = f"{cell.model.name} {cell.adapter} {cell.precision} {cell.workload.label}".strip()
+        has = "only an estimate of energy" if readings else "no energy"
+        told = [m.detail for m in record.energy_missing if m.reason != "not_applicable"]
+        why = "; ".join(dict.fromkeys(told)) or "no probe"
+        yield f"{where}: {has}; {why}; effmark doctor says what would help"
+
+
+def require_energy(records: Iterable[Record]) -> None:
+    """Return if all timed records carry measured energy.
+
+    Raises:
+        PrerequisiteError: a record that timed something has no energy, or only an estimate.
+    """
+    for sentence in unmeasured_energy(records):
+        raise PrerequisiteError(sentence)

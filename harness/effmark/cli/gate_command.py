@@ -12,10 +12,10 @@ from effmark.cache import default_cache
 from effmark.calibration import calibrate_cells, load_calibrations, save_calibrations
 from effmark.cli.options import plan_for, results_option
 from effmark.compare.noise import FEWEST_PROCESSES, Calibration
+from effmark.energy_numbers import require_energy
 from effmark.errors import SpecError
 from effmark.executors.session import Session
 from effmark.gate import gate, gate_json
-from effmark.probes.required import require_energy
 from effmark.report.comparison import gate_markdown, gate_text
 from effmark.report.noise import calibration_text
 from effmark.report.progress import show_progress

@@ -8,8 +8,8 @@ import click
 
 from effmark.cache import default_cache
 from effmark.cli.options import plan_for, plan_options, results_option
+from effmark.energy_numbers import require_energy
 from effmark.executors.session import Session
-from effmark.probes.required import require_energy
 from effmark.report.page import write_page
 from effmark.report.progress import show_progress
 from effmark.report.table import print_table

@@ -51,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Count executed Python instructions also where no limit asks.")  # fmt: skip
     add("--effmark-round", metavar="FOLDER", help=argparse.SUPPRESS)
     add("--effmark-energy", action="store_true", help="Measure energy also where no limit asks.")
+    add("--effmark-require-energy", action="store_true",
+        help="Fail tests whose energy is missing or only estimated.")  # fmt: skip
     add("--effmark-missing", choices=("skip", "fail"), default="skip",
         help="What a limit is that cannot be judged here [skip].")  # fmt: skip
     add("--effmark-markdown", metavar="FILE", help="Write the summary as Markdown.")
@@ -208,7 +210,8 @@ def _session(config: pytest.Config) -> Session:
                 gate=option("--effmark-gate") and alone,
                 margin=margin,
                 budget_s=option("--effmark-budget"),
-                energy=option("--effmark-energy"),
+                energy=option("--effmark-energy") or option("--effmark-require-energy"),
+                require_energy=option("--effmark-require-energy") and alone,
                 missing=option("--effmark-missing"),
                 lock_wait_s=option("--effmark-lock-wait"),
                 bytecodes=option("--effmark-bytecodes"),

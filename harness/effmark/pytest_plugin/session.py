@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from effmark.callables import Instruments
 from effmark.compare.noise import cell_name
+from effmark.energy_numbers import unmeasured_energy
 from effmark.pytest_plugin.baselines import Baselines
 from effmark.pytest_plugin.fixture import Effmark, numbers_of
 from effmark.pytest_plugin.judgement import Judgement
@@ -42,6 +43,7 @@ class Options:
     missing: Literal["skip", "fail"]
     lock_wait_s: float
     bytecodes: bool = False
+    require_energy: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Session:
         for record in records:
             if record.outcome != "ok":
                 unanswered.append(f"{_label(record)}: {record.outcome}: {record.detail}")
+        if self.options.require_energy:
+            failures += unmeasured_energy(records)
         for limit in asked.limits:
             failed, unknown = _held(limit, records, numbers)
             failures += failed
