@@ -68,14 +68,16 @@ class _Pool:
 
 def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]:
     """Return everything that the page shows."""
-    shown, texts, places, spent = _fitting(rows)
+    analyses = page_analyses(rows)
+    room = PAGE_BYTES - packed_size(analyses)
+    shown, texts, places, spent = _fitting(rows, room * _ROW_SHARE)
     of_draws = _size_of_draws([rows[i] for i in shown])
-    paired = spent + of_draws <= PAGE_BYTES * _DRAWS_SHARE
+    paired = spent + of_draws <= room * _DRAWS_SHARE
     for i, body in shown.items():
         _add_errors(rows[i], body, texts, paired)
     spent += of_draws if paired else 0
     pairs = [(rows[i], body) for i, body in shown.items()]
-    without = _add_details(pairs, PAGE_BYTES * _ROW_SHARE - spent)
+    without = _add_details(pairs, room * _ROW_SHARE - spent)
     now = datetime.datetime.now(datetime.UTC).isoformat()
     told = {name for row in rows for name in row.metrics}
     return {
@@ -86,7 +88,7 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "marks": MARKS,
         "texts": texts.values,
         "environments": places.values,
-        "analyses": page_analyses(rows),
+        "analyses": analyses,
         "rows": [shown[i] for i in sorted(shown)],
         "records": sum(len(row.records) for row in rows),
         "left_out": {"rows": len(rows) - len(shown), "details": without, "draws": not paired},
@@ -249,18 +251,20 @@ def _draws(known: Mapping[str, Contender], texts: _Pool) -> Iterator[tuple[str, 
             yield name, [texts.put(told.items), low, high, base64.b64encode(steps).decode()]
 
 
-def _fitting(rows: Sequence[Row]) -> tuple[dict[int, dict[str, Any]], _Pool, _Pool, float]:
+def _fitting(
+    rows: Sequence[Row], room: float
+) -> tuple[dict[int, dict[str, Any]], _Pool, _Pool, float]:
     """Return the rows that the page holds, the best first, their pools and their size in bytes."""
     machines = machines_of(rows)
     best = list(itertools.islice(_best_first(rows), _MOST_ROWS))
     if len(best) > _SAMPLE:
         some = [_row(rows[i], machines[i], _Pool(), _Pool()) for i in best[:_SAMPLE]]
-        best = best[: int(1.3 * _SAMPLE * PAGE_BYTES / packed_size(some))]
+        best = best[: int(1.3 * _SAMPLE * room / packed_size(some))]
     while True:
         texts, places = _Pool(), _Pool()
         shown = {i: _row(rows[i], machines[i], texts, places) for i in best}
         size_b = packed_size([list(shown.values()), texts.values, places.values])
-        fits = PAGE_BYTES * _ROW_SHARE / max(size_b, 1)
+        fits = room / max(size_b, 1)
         if fits >= 1:
             return shown, texts, places, size_b
         best = best[: int(len(best) * min(0.95, 0.96 * fits))]
