@@ -18,6 +18,7 @@ from effmark.probes.hwmon import HwmonProbe
 from effmark.probes.rails import RailsProbe
 from effmark.probes.rapl import RaplProbe, unwrapped
 from effmark.probes.state import MachineWatch
+from effmark.probes.topology import ranges
 from effmark.record import EnergyReading, Missing
 
 FAKES = Path(__file__).parents[1] / "fakes"
@@ -177,12 +178,17 @@ def test_the_state_of_a_machine_is_read_and_the_rest_is_unknown_by_path(tmp_path
     sysfs.cpu(tmp_path / "sys", "powersave", no_turbo=False, khz=2000000)
     proc = tmp_path / "proc"
     sysfs.write(proc / "stat", "cpu  100 0 50 1000 0 0 0 10 0 0")
-    sysfs.write(proc / "pressure/cpu", "some avg10=7.50 avg60=1 avg300=1 total=1")
+    sysfs.write(proc / "pressure/cpu", "some avg10=7.50 avg60=1 avg300=1 total=1000")
+    sysfs.write(proc / "sys/vm/swappiness", 60)
+    sysfs.write(tmp_path / "sys/devices/system/node/node0/cpulist", "0-15,32-47")
+    sysfs.write(tmp_path / "sys/devices/system/node/node10/cpulist", "48-63")
+    sysfs.write(tmp_path / "sys/devices/system/node/node2/cpulist", "16-31")
     sysfs.write(proc / "self/cgroup", "3:cpu,cpuacct:/box")
     group = tmp_path / "sys/fs/cgroup/cpu/box"
     sysfs.write(group / "cpu.stat", "nr_periods 9\nnr_throttled 4\nthrottled_time 1")
     watch = MachineWatch(proc, tmp_path / "sys", shortest_s=0.0)
     watch.start()
+    sysfs.write(proc / "pressure/cpu", "some avg10=9.00 avg60=1 avg300=1 total=51000")
     sysfs.write(group / "cpu.stat", "nr_periods 99\nnr_throttled 6\nthrottled_time 1")
     sysfs.write(proc / "stat", "cpu  100 0 50 1000 0 0 0 30 0 0")
     sysfs.write(tmp_path / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", 1000000)
@@ -194,6 +200,19 @@ def test_the_state_of_a_machine_is_read_and_the_rest_is_unknown_by_path(tmp_path
     assert float(seen.state["steal_ratio"]) > 0.01
     assert seen.state["clock_change_between_ratio"] == 0.5
     assert str(proc / "vmstat") in seen.unknown["swap_in_b"]
+    assert seen.state["numa_nodes_count"] == 3
+    assert seen.state["numa_layout"] == "node 0: 0-15,32-47; node 2: 16-31; node 10: 48-63"
+    assert seen.state["swappiness"] == 60
+    assert "perf_event_paranoid" in seen.unknown
+    assert "thermal_throttle" in seen.unknown["throttle_count"]
+    assert float(seen.state["psi_cpu_window_ratio"]) > 0.01  # 50 ms of waiting, not the average
+
+
+@pytest.mark.parametrize(
+    ("cpus", "text"), [({0}, "0"), ({0, 1, 2, 8}, "0-2,8"), ({3, 5, 6}, "3,5-6"), (set(), "")]
+)
+def test_cpus_are_written_as_the_kernel_writes_them(cpus: set[int], text: str) -> None:
+    assert ranges(cpus) == text
 
 
 def test_a_window_shorter_than_the_ticks_allow_judges_no_neighbour(tmp_path: Path) -> None:
@@ -209,6 +228,8 @@ def test_a_cgroup_of_version_2_is_found(tmp_path: Path) -> None:
     sysfs.write(tmp_path / "proc/self/cgroup", "0::/job")
     sysfs.write(tmp_path / "sys/fs/cgroup/cgroup.controllers", "cpu memory")
     sysfs.write(tmp_path / "sys/fs/cgroup/job/cpu.stat", "nr_throttled 0")
+    sysfs.write(tmp_path / "sys/fs/cgroup/job/cpu.max", "150000 100000")
     watch = MachineWatch(tmp_path / "proc", tmp_path / "sys")
     watch.start()
-    assert watch.stop().state["quota_throttled_count"] == 0
+    state = watch.stop().state
+    assert (state["quota_throttled_count"], state["quota_cores"]) == (0, 1.5)

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from effmark.probes.contract import Seen, sysfs_root
+from effmark.probes.topology import quota_cores, topology
 
 __all__ = ["HostState", "MachineWatch"]
 
@@ -79,6 +80,10 @@ class MachineWatch:
         for key in ("quota_throttled_count", "swap_in_b", "throttle_count"):
             if key in moved:
                 state[key] = max(0.0, moved[key])
+        for what in ("cpu", "memory", "io"):
+            if f"psi_{what}_us" in moved:
+                waited_s = moved[f"psi_{what}_us"] * 1e-6
+                state[f"psi_{what}_window_ratio"] = min(1.0, max(0.0, waited_s) / window)
         clocks = [s.settings["clock_hz"] for s in (before, after) if "clock_hz" in s.settings]
         if len(clocks) == 2:
             low, high = sorted(float(c) for c in clocks)
@@ -89,6 +94,9 @@ class MachineWatch:
         state = HostState(time.monotonic())
         self._cpufreq(state)
         self._kernel(state)
+        standing, hidden = topology(self._proc, self._sys)
+        state.settings.update(standing)
+        state.unknown.update(hidden)
         self._pressure(state)
         self._busy(state)
         self._quota(state)
@@ -118,6 +126,8 @@ class MachineWatch:
         counts = list(cpu.glob("cpu*/thermal_throttle/core_throttle_count"))
         if counts:
             state.counters["throttle_count"] = sum(float(c.read_text()) for c in counts)
+        else:
+            state.unknown["throttle_count"] = f"{cpu}/cpu*/thermal_throttle: none; Intel only"
 
     def _kernel(self, state: HostState) -> None:
         kernel = self._proc / "sys/kernel"
@@ -141,6 +151,8 @@ class MachineWatch:
             text = self._text(state, key, self._proc / "pressure" / what)
             if text and (match := re.search(r"some avg10=([\d.]+)", text)):
                 state.settings[key] = float(match[1]) / 100
+            if text and (match := re.search(r"^some .*total=(\d+)", text, re.MULTILINE)):
+                state.counters[f"psi_{what}_us"] = float(match[1])
 
     def _busy(self, state: HostState) -> None:
         text = self._text(state, "foreign_cpu_ratio", self._proc / "stat")
@@ -176,6 +188,9 @@ class MachineWatch:
         text = self._text(state, "quota_throttled_count", group / "cpu.stat")
         if text and (match := re.search(r"^nr_throttled (\d+)$", text, re.MULTILINE)):
             state.counters["quota_throttled_count"] = float(match[1])
+        limit = quota_cores(group)
+        if limit is not None:
+            state.settings["quota_cores"] = limit
 
     def _cgroup(self, controller: str) -> Path | None:
         """Return this process's own cgroup of a controller, version 2 or 1."""
