@@ -6,17 +6,17 @@ no others. Numbers come from the row cache where the same records gave them befo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from effmark.catalogue import Catalogue, CatalogueAbsent
+from effmark.catalogue import LARGE_B, Catalogue, CatalogueAbsent, is_large
 from effmark.record import Record
 from effmark.row_cache import RowCache
 from effmark.rows import Row, make_rows
-from effmark.store import Damage, journals_of, read_records
+from effmark.store import Damage, read_records
 
-__all__ = ["HEADLINES", "LARGE_B", "MOST_CELLS", "Gathered", "gather", "gather_all"]
+__all__ = ["HEADLINES", "MOST_CELLS", "Gathered", "gather", "gather_all"]
 
 HEADLINES = (
     "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
@@ -30,8 +30,6 @@ _FRONTS = (
 )  # fmt: skip
 MOST_CELLS = 1500
 """As many as a page of 3 MB can hold."""
-LARGE_B = 48_000_000
-"""Journals above this are not read whole for a page or a table; some thousand records."""
 
 
 @dataclass(frozen=True)
@@ -52,46 +50,51 @@ class Gathered:
         return self.cells - len(self.rows)
 
 
-def gather(results: Path, suite: str | None = None) -> Gathered:
+def gather(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> Gathered:
     """Return the rows of a folder or a journal: all, or of a large folder those that lead.
 
     What leads: the first of every headline metric and of the Pareto fronts, taken in turns, each
     with the other cells of its model process and with its baseline.
 
+    Args:
+        results: the folder or the journal.
+        suite: only records of this suite.
+        large_b: bytes of journals from which on a folder is large.
+
     Raises:
         StoreError: there is no such folder.
     """
-    if _is_large(results):
+    if is_large(results, large_b):
         damage = Damage()
         try:
             return _leading(results, Catalogue(results, damage), suite, damage)
         except CatalogueAbsent:
             pass  # read it all, then: slow and right
-    return gather_all(results, suite)
+    return gather_all(results, suite, large_b)
 
 
-def gather_all(results: Path, suite: str | None = None) -> Gathered:
+def gather_all(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> Gathered:
     """Return all rows of a folder or a journal; those of a large folder without their blocks.
 
     Raises:
         StoreError: there is no such folder.
     """
     damage = Damage()
-    if _is_large(results):
+    if is_large(results, large_b):
         try:
             return _by_family(results, Catalogue(results, damage), suite, damage)
         except CatalogueAbsent:
             damage = Damage()
     records = list(read_records(results, damage))
     wanted = [record for record in records if suite in (None, record.suite.name)]
-    with RowCache(results) as memory:
-        rows = tuple(make_rows(wanted, memory))
+    rows = _rows(results, wanted) if wanted else ()
     names = tuple(sorted({record.suite.name for record in records}))
     return Gathered(rows, damage, len(rows), len(wanted), names)
 
 
-def _is_large(results: Path) -> bool:
-    return results.is_dir() and sum(p.stat().st_size for p in journals_of(results)) > LARGE_B
+def _rows(results: Path, records: Iterable[Record]) -> tuple[Row, ...]:
+    with RowCache(results) as memory:
+        return tuple(make_rows(records, memory))
 
 
 def _leading(
@@ -102,8 +105,7 @@ def _leading(
     processes = list(_processes(catalogue, where))
     families = list(dict.fromkeys(family for _, family in processes))
     places = catalogue.leading([process for process, _ in processes], families)
-    with RowCache(results) as memory:
-        rows = tuple(make_rows(catalogue.records(places), memory))
+    rows = _rows(results, catalogue.records(places))
     return Gathered(rows, damage, cells, records, tuple(catalogue.names("suite")))
 
 

@@ -166,9 +166,11 @@ def plan_again(record: Record, cache: Path) -> Plan:
             min_blocks=settings.min_blocks,
             max_blocks=settings.max_blocks,
         ),
+        limits=settings.limits,
         threads=cell.threads,
     )
-    again = cell.model_copy(update={"model": model})
+    here = {"model": model, "adapter_version": adapter_version(cell.adapter)}
+    again = cell.model_copy(update=here)
     process = ProcessPlan(
         (again,), record.is_baseline, "", record.elapsed_s or 0.0, "this record", None
     )

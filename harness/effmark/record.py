@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from effmark.schema import Frozen
-from effmark.spec import Cell, Outcome, Precision
+from effmark.spec import Cell, Limits, Outcome, Precision
 
 __all__ = [
     "FINAL",
@@ -211,6 +211,8 @@ class Settings(Frozen):
     """Seconds of measuring that this cell was given; None: until precise."""
     min_blocks: int = 6
     max_blocks: int = 1000
+    limits: Limits = Limits()
+    """After which the cell would have counted as hung or as too large."""
 
 
 class ModelFacts(Frozen):

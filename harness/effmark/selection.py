@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from effmark.catalogue import Catalogue, CatalogueAbsent, is_large
 from effmark.errors import SpecError
 from effmark.record import Record
 from effmark.store import read_records
 
-__all__ = ["pair_cells", "select_records"]
+__all__ = ["find_record", "pair_cells", "select_records"]
 
 _SHORTEST = 6
 """Digits that an id or a revision needs at least."""
@@ -34,26 +35,52 @@ def select_records(which: str, results: Path) -> list[Record]:
         return found
     if len(which) < _SHORTEST:
         raise SpecError(f"{which!r} is no file, and too short for an id: give 6 digits or more")
-    records = list(read_records(results))
-    for kind, name in (("record", _record_id), ("run", _run_id), ("revision", _revision)):
-        names = {name(r) for r in records if name(r).startswith(which)}
+    for kind, column in (("record", "id"), ("run", "run_id"), ("revision", "revision")):
+        found = _named(results, column, which)
+        names = {_NAMED[column](record) for record in found}
         if len(names) > 1:
             raise SpecError(f"{which!r} is short for {len(names)} {kind}s; give more digits")
-        if names:
-            return [r for r in records if name(r) in names]
+        if found:
+            return found
     raise SpecError(f"{which!r}: no such file, and no record, run or revision in {str(results)!r}")
 
 
-def _record_id(record: Record) -> str:
-    return record.id
+def find_record(which: str, results: Path) -> Record:
+    """Return the one record whose id begins with a text.
+
+    Raises:
+        SpecError: the text is empty, or there is no such record, or more than one.
+    """
+    if not which.strip():
+        raise SpecError("record '': wants the first digits of an id; "
+                        "`effmark leaderboard --json` lists ids")  # fmt: skip
+    found = {record.id: record for record in _named(results, "id", which)}
+    if not found:
+        raise SpecError(
+            f"no record {which!r} in {str(results)!r}; `effmark leaderboard --json` lists ids"
+        )
+    if len(found) > 1:
+        raise SpecError(f"{which!r} is short for {len(found)} records; give more digits")
+    return next(iter(found.values()))
 
 
-def _run_id(record: Record) -> str:
-    return record.run_id
+_NAMED: dict[str, Callable[[Record], str]] = {
+    "id": lambda record: record.id,
+    "run_id": lambda record: record.run_id,
+    "revision": lambda record: (record.environment and record.environment.git_revision) or "",
+}
+"""What a record can be called by."""
 
 
-def _revision(record: Record) -> str:
-    return (record.environment.git_revision or "") if record.environment else ""
+def _named(results: Path, column: str, prefix: str) -> list[Record]:
+    """Return the records whose name begins with a text, in journal order."""
+    if is_large(results):
+        try:
+            catalogue = Catalogue(results)
+            return list(catalogue.records(catalogue.find(prefix, column)))
+        except CatalogueAbsent:
+            pass  # read it all, then: slow and right
+    return [r for r in read_records(results) if _NAMED[column](r).startswith(prefix)]
 
 
 def pair_cells(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[list[Record], list[Record]]]:

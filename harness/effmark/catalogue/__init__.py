@@ -7,15 +7,17 @@ question is answered from the journals themselves.
 
 from effmark.catalogue.catalogue import Catalogue, CatalogueAbsent
 from effmark.catalogue.columns import COLUMNS, NUMBERS, line_of, line_values
-from effmark.catalogue.folder import CACHE_FOLDER, cache_folder
+from effmark.catalogue.folder import CACHE_FOLDER, LARGE_B, cache_folder, is_large
 
 __all__ = [
     "CACHE_FOLDER",
     "COLUMNS",
+    "LARGE_B",
     "NUMBERS",
     "Catalogue",
     "CatalogueAbsent",
     "cache_folder",
+    "is_large",
     "line_of",
     "line_values",
 ]

@@ -13,16 +13,32 @@ from importlib.resources import files
 from pathlib import Path
 
 from effmark.record import SCHEMA_VERSION
+from effmark.store import journals_of
 
-__all__ = ["CACHE_FOLDER", "cache_folder", "code_version", "locked", "replace_file"]
+__all__ = [
+    "CACHE_FOLDER",
+    "LARGE_B",
+    "cache_folder",
+    "code_version",
+    "is_large",
+    "locked",
+    "replace_file",
+]
 
 CACHE_FOLDER = ".effmark-cache"
+LARGE_B = 48_000_000
+"""Journals above this, some thousand records, are asked by their catalogue, not read whole."""
 _DECIDING = (
     "code/cost_interval.py", "code/cost_rows.py", "energy_numbers.py", "metrics.py", "record.py",
     "rows.py", "samples.py", "spec.py",
     "catalogue/columns.py", "scores", "stats", "store",
 )  # fmt: skip
 """The code that decides what numbers and keys are; what older code has cached does not count."""
+
+
+def is_large(results: Path, large_b: int = LARGE_B) -> bool:
+    """Return whether results are a folder that is better asked by its catalogue."""
+    return results.is_dir() and sum(p.stat().st_size for p in journals_of(results)) > large_b
 
 
 def cache_folder(results: Path) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from effmark.errors import SpecError
+from effmark.errors import SpecError, StoreError
+from effmark.gathering import Gathered, gather, gather_all
 from effmark.metrics import METRICS
 from effmark.registry import nearest
 from effmark.report.csv_file import csv_text
@@ -15,13 +16,15 @@ from effmark.report.json_file import json_text
 from effmark.report.markdown import markdown
 from effmark.report.page import write_page
 from effmark.report.table import print_table
-from effmark.rows import Row, make_rows
-from effmark.store import Damage, read_records, results_folder
+from effmark.rows import Row
+from effmark.store import results_folder
 
 __all__ = ["command"]
 
 _PLACES_SHOWN = 5
-
+_HEAD_CHARACTERS = 2000
+_WHOLE = ("json", "csv")
+"""Formats that have every cell, however many."""
 
 _TEXTS: dict[str, Callable[[Sequence[Row], str | None], str]] = {
     "json": lambda rows, by: json_text(rows),
@@ -57,31 +60,51 @@ def command(
         hint = nearest(by, list(METRICS)).replace("installed", "known")
         raise SpecError(f"no metric {by!r}; {hint}")
     folder = results_folder(results)
-    rows, damage = _read(folder, suite)
     form = "json" if as_json else form
+    found = (gather_all if form in _WHOLE else gather)(folder, suite)
+    _check(found, folder, suite)
     if form in _TEXTS:
-        click.echo(_TEXTS[form](rows, by).rstrip("\n"))
-    elif rows:
-        print_table(rows, by=by)
+        click.echo(_TEXTS[form](found.rows, by).rstrip("\n"))
+    else:
+        print_table(found.rows, by=by)
+    if found.left_out:
+        click.echo(f"effmark: the {len(found.rows)} leading of {found.cells} cells; "
+                   "--format csv and json have all", err=True)  # fmt: skip
     if html or form == "table":
-        beside = (folder if folder.is_dir() else folder.parent) / "index.html"
-        page = write_page(rows, Path(html) if html else beside, damage.places)
+        target = Path(html) if html else _beside(folder)
+        page = write_page(found.rows, target, found.damage.places)
         click.echo(f"page: {page}", err=True)
 
 
-def _read(folder: Path, suite: str | None) -> tuple[list[Row], Damage]:
-    """Return the rows of a folder, and say what could not be read."""
-    damage = Damage()
-    records = list(read_records(folder, damage))
-    wanted = [record for record in records if suite in (None, record.suite.name)]
-    for place in damage.places[:_PLACES_SHOWN]:
+def _check(found: Gathered, folder: Path, suite: str | None) -> None:
+    """Say what could not be read, and refuse a folder that has nothing to show."""
+    places = found.damage.places
+    for place in places[:_PLACES_SHOWN]:
         click.echo(f"effmark: unreadable line skipped: {place}", err=True)
-    if len(damage.places) > _PLACES_SHOWN:
-        more = len(damage.places) - _PLACES_SHOWN
-        click.echo(f"effmark: {more} more unreadable lines skipped", err=True)
-    if not records:
-        click.echo(f"effmark: no records in {str(folder)!r}; run `effmark run` first", err=True)
-    elif not wanted:
-        present = ", ".join(sorted({record.suite.name for record in records}))
+    if len(places) > 1:
+        click.echo(f"effmark: {found.damage.summary}", err=True)
+    if found.rows:
+        return
+    if found.suites:
+        present = ", ".join(found.suites)
         raise SpecError(f"no records of suite {suite!r} in {str(folder)!r}; there are: {present}")
-    return make_rows(wanted), damage
+    if places:
+        raise StoreError(f"results {str(folder)!r}: no readable record; {found.damage.summary}")
+    raise StoreError(
+        f"results {str(folder)!r}: no journal in it (*.jsonl); wants the folder that "
+        "`effmark run` writes to"
+    )
+
+
+def _beside(results: Path) -> Path:
+    """Return where the page of results goes, unless somebody else's page is there.
+
+    Raises:
+        SpecError: it is.
+    """
+    target = results / "index.html" if results.is_dir() else results.with_suffix(".html")
+    if target.exists():
+        with target.open(encoding="utf-8", errors="replace") as file:
+            if "effmark" not in file.read(_HEAD_CHARACTERS):
+                raise SpecError(f"page {str(target)!r} is not one of effmark's; give --html FILE")
+    return target

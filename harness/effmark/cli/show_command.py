@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from effmark.cli.options import results_option
-from effmark.errors import SpecError
-from effmark.store import read_records, results_folder
+from effmark.selection import find_record
+from effmark.store import results_folder
 
 __all__ = ["command"]
 
@@ -16,11 +16,4 @@ __all__ = ["command"]
 @results_option
 def command(record: str, results: str | None) -> None:
     """Print the record whose id starts with RECORD as JSON."""
-    folder = results_folder(results)
-    found = [r for r in read_records(folder) if r.id.startswith(record)]
-    if not found:
-        raise SpecError(
-            f"no record {record!r} in {str(folder)!r}; `effmark leaderboard --json` lists ids"
-        )
-    for one in found:
-        click.echo(one.model_dump_json(indent=2))
+    click.echo(find_record(record, results_folder(results)).model_dump_json(indent=2))

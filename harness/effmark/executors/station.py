@@ -58,6 +58,7 @@ class Orders:
             budget_s=None if whole_s is None else whole_s / max(1, len(timed)),
             min_blocks=self.suite.budget.min_blocks,
             max_blocks=self.suite.budget.max_blocks,
+            limits=self.suite.limits,
         )
 
 
