@@ -25,6 +25,8 @@ _COMMANDS = {
     "eval": "lm-eval tasks on any adapter",
     "score": "score generated code, or what a right answer cost",
     "rerun": "measure the cell of a record again and compare",
+    "export": "results for dashboards, CI and model cards",
+    "import": "reports of other tools as foreign records",
     "show": "look at one record",
     "doctor": "what this machine can measure, and what would help",
     "list": "show what is installed",
