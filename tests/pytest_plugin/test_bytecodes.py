@@ -123,17 +123,23 @@ def test_a_limit_on_bytecodes_holds_on_every_machine(
         def test_none(effmark):
             effmark(sum, [1])
 
+        @pytest.mark.effmark(max_bytecodes=2000)
+        def test_window(effmark):
+            with effmark.window("once"):
+                add(10)
+
         def test_not_asked(effmark):
             effmark(add, 10)
             assert effmark.last.bytecodes.reason == "not_applicable"
         """
     )
     result = pytester.runpytest_inprocess(*quick, "-rs")
-    result.assert_outcomes(passed=2, failed=1, skipped=1)
+    result.assert_outcomes(passed=2, failed=1, skipped=2)
     result.stdout.fnmatch_lines_random(
         [
             "*call add: max_bytecodes: * k > 2.00 k",
             "SKIPPED*max_bytecodes=2000 cannot be judged: *no Python code ran, only C*",
+            "SKIPPED*max_bytecodes=2000 cannot be judged: *a window runs once*",
             "*latency*bytecodes*",
         ]
     )

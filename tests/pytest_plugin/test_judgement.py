@@ -133,6 +133,30 @@ def test_equal_counts_of_bytecodes_decide_from_one_saved_run_on(tmp_path: Path, 
     assert (asleep.verdict, asleep.metric) == ("worse", "latency_s")
 
 
+def test_counts_of_two_versions_of_python_do_not_compare(tmp_path: Path, make: Make) -> None:
+    saved = _counted(make("run", 0.1), 1000, 1000)
+    assert saved.environment is not None
+    older = saved.environment.model_copy(update={"python": "CPython 3.9.1"})
+    baselines = _saved(tmp_path, [saved.model_copy(update={"environment": older})])
+    now = _counted(make("now", 0.1), 1200, 1200)
+    asked = baselines.judge([now], "base", 0.05, ("bytecodes_per_call",))
+    assert asked.verdict == "undecided"
+    assert "counted on CPython 3." in asked.detail
+    by_time = baselines.judge([now], "base", 0.05)
+    assert (by_time.verdict, by_time.metric) == ("undecided", "latency_s")
+
+
+def test_of_a_baseline_from_several_machines_this_ones_counts(tmp_path: Path, make: Make) -> None:
+    here = [make(f"run{i}", 0.1 * j) for i, j in enumerate(JITTER)]
+    environment = here[0].environment
+    assert environment is not None
+    elsewhere = environment.model_copy(update={"cpu": "another"})
+    there = [make(f"there{i}", 0.5).model_copy(update={"environment": elsewhere}) for i in range(5)]
+    baselines = _saved(tmp_path, [*here, *there])
+    assert baselines.judge([make("now", 0.1)], "base", 0.05).verdict == "pass"
+    assert baselines.judge([make("now", 0.12)], "base", 0.05).verdict == "worse"
+
+
 def test_counts_that_differ_between_calls_are_no_proof(tmp_path: Path, make: Make) -> None:
     baselines = _saved(tmp_path, [_counted(make("run", 0.1), 1000, 1200, 1000)])
     found = baselines.judge([_counted(make("now", 0.1), 1060, 1060)], "base", 0.05)

@@ -173,6 +173,35 @@ def test_a_failing_test_fails_for_its_own_reason_and_is_not_saved(
     assert not (pytester.path / ".effmark").exists()
 
 
+def test_what_does_nothing_when_it_is_called_is_refused(
+    pytester: pytest.Pytester, quick: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(
+        """
+        async def waits():
+            pass
+
+        def yields():
+            yield 1
+
+        def test_coroutine(effmark):
+            effmark(waits)
+
+        def test_generator(effmark):
+            effmark(yields)
+        """
+    )
+    result = pytester.runpytest_inprocess(*quick)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*SpecError: waits is a coroutine function: a call of it runs nothing; measure a "
+            "function that returns asyncio.run(f(…))",
+            "*SpecError: yields is a generator function*list(f(…))",
+        ]
+    )
+
+
 def test_a_window_counts_its_units_over_all_passes(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:

@@ -73,6 +73,8 @@ def choose_test(
             return _of_items(*items)
         if one.source in EXACT_SOURCES and two.source in EXACT_SOURCES:
             return _exact(metric, one, two)
+        if one.source in COUNTED_SOURCES and len(versions := _interpreters((*a, *b))) > 1:
+            return MetricMissing(metric, f"counted on {' and '.join(versions)}, which differ in it")
         if _agree(metric, a) and _agree(metric, b):
             return _exact(metric, one, two)
         if paired and len(a) == len(b) == 1:
@@ -85,6 +87,12 @@ def choose_test(
         return _of_blocks(metric, one, two)
     except ValueError as error:
         return MetricMissing(metric, str(error))
+
+
+def _interpreters(records: Sequence[Record]) -> list[str]:
+    """Return the interpreters of records, `CPython 3.11` say: each compiles in its own way."""
+    names = {r.environment.python.rpartition(".")[0] for r in records if r.environment}
+    return sorted(names)
 
 
 def _agree(metric: str, side: Sequence[Record]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,6 +142,7 @@ class Effmark:
             synchronize: waits until the device is idle (`torch.cuda.synchronize`, say).
         """
         self._refuse_inside("a callable")
+        _refuse_lazy(function)
         cell = call_cell(self._test, self._unique(name or _name(function)))
         record, value = measure_callable(
             functools.partial(function, *args, **(kwargs or {})),
@@ -244,7 +246,15 @@ class Effmark:
     def records(self) -> list[Record]:
         """Return what was measured so far, windows last."""
         passed = (window.record() for window in self._windows.values())
-        return [*self._records, *(record for record in passed if record is not None)]
+        return [*self._records, *(self._once(record) for record in passed if record is not None)]
+
+    def _once(self, record: Record) -> Record:
+        """Return the record of a window, which says why it has no count where one was asked for."""
+        if not self._bytecodes:
+            return record
+        detail = "a window runs once, at full speed; Python instructions are counted in calls"
+        absent = Missing(metric="bytecodes_per_call", reason="not_applicable", detail=detail)
+        return record.model_copy(update={"measurements": (*record.measurements, absent)})
 
     def _keep(self, record: Record, value: Any) -> Measurement:
         self._records.append(record)
@@ -288,6 +298,21 @@ class _Quiet:
 
     def record(self, record: Record) -> None:
         """Ignore a record; it is returned in the end."""
+
+
+def _refuse_lazy(function: Callable[..., Any]) -> None:
+    """Refuse what does nothing when it is called."""
+    lazy: dict[str, tuple[Callable[[object], bool], str]] = {
+        "a coroutine function": (inspect.iscoroutinefunction, "asyncio.run(f(…))"),
+        "an asynchronous generator function": (inspect.isasyncgenfunction, "asyncio.run(…)"),
+        "a generator function": (inspect.isgeneratorfunction, "list(f(…))"),
+    }
+    for kind, (is_kind, remedy) in lazy.items():
+        if is_kind(function):
+            raise SpecError(
+                f"{_name(function)} is {kind}: a call of it runs nothing; measure a function that "
+                f"returns {remedy}"
+            )
 
 
 def _name(function: Callable[..., Any]) -> str:

@@ -19,7 +19,7 @@ from effmark.gate import FEWEST_PROCESSES as FEWEST_A_SIDE
 from effmark.gate import GATED, GateCheck, GateResult, gate
 from effmark.metrics import metric
 from effmark.record import Missing, Record
-from effmark.samples import Samples, metric_samples
+from effmark.samples import metric_samples
 from effmark.spec import Call
 from effmark.stats.distributions import t_quantile
 from effmark.units import format_quantity
@@ -75,7 +75,7 @@ def judge(
         metrics: what to compare; None for what suits.
         tests: how many such questions this run asks; false alarms count over all of them.
     """
-    processes = by_process(saved)
+    processes = _of_this_machine(by_process(saved), records[-1])
     if not processes:
         return Judgement("no baseline", of, f"{of!r} does not have this measurement; save it")
     names = metrics or _suitable(processes, records)
@@ -92,13 +92,29 @@ def judge(
     return _judged(result, processes, records, of, tests, changed)
 
 
+def _of_this_machine(saved: Sequence[Record], record: Record) -> Sequence[Record]:
+    """Return what was saved on this machine; all of it where nothing was, to be told apart."""
+    same = [r for r in saved if _machine(r) == _machine(record)]
+    return same or saved
+
+
+def _machine(record: Record) -> str:
+    return record.environment.device_class if record.environment else ""
+
+
 def _suitable(processes: Sequence[Record], records: Sequence[Record]) -> tuple[str, ...]:
     """Return what is compared unless a marker says; bytecodes where both sides counted them."""
     if not isinstance(records[-1].cell.workload, Call):
         return GATED
-    sides = [metric_samples(record).get(_BYTECODES) for record in (*processes, *records)]
-    counted = all(isinstance(samples, Samples) for samples in sides)
-    return (_BYTECODES, *_IN_PROCESS) if counted else _IN_PROCESS
+    both = (*processes, *records)
+    counted = all(process_value(record, _BYTECODES) is not None for record in both)
+    if not counted or len({_python(record) for record in both}) > 1:
+        return _IN_PROCESS
+    return (_BYTECODES, *_IN_PROCESS)
+
+
+def _python(record: Record) -> str:
+    return record.environment.python.rpartition(".")[0] if record.environment else ""
 
 
 def absent_metrics(record: Record, metrics: tuple[str, ...] | None) -> str:
@@ -118,7 +134,7 @@ def absent_metrics(record: Record, metrics: tuple[str, ...] | None) -> str:
 def _calibration(processes: Sequence[Record], names: Sequence[str]) -> Calibration | None:
     if len(processes) < FEWEST_PROCESSES:
         return None
-    machines = {r.environment.device_class if r.environment else "" for r in processes}
+    machines = {_machine(r) for r in processes}
     return calibrate(processes, names) if len(machines) == 1 else None
 
 
@@ -135,8 +151,7 @@ def _assumed(record: Record, names: Sequence[str]) -> Calibration:
         for name in names
         if name not in _NO_COST
     }
-    machine = record.environment.device_class if record.environment else ""
-    return Calibration(machine, cell_name(record), noise)
+    return Calibration(_machine(record), cell_name(record), noise)
 
 
 def _admitted(
