@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice, product
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from effmark.record import Block, Environment, Measured, ModelFacts, Record, SuiteRef
 from effmark.spec import Cell, Decode, ModelRef, Prefill, Tasks, Text
@@ -126,7 +126,7 @@ def _measurements(random: Random, workload: Any, size: int, bits: float) -> tupl
 
 def _measured(
     metric: str, unit: str, samples: tuple[float, ...], weights: tuple[float, ...] | None = None,
-    estimator: str = "max",
+    estimator: Literal["max", "mean", "ratio"] = "max",
 ) -> Measured:  # fmt: skip
     return Measured.model_construct(
         metric=metric, unit=unit, samples=samples, weights=weights, estimator=estimator,
