@@ -148,3 +148,50 @@ def test_journals_are_read_in_the_order_of_their_start(tmp_path: Path, make_reco
     second.append(make_record(id="new"))
     assert first.path.name < second.path.name
     assert next(iter(latest(read_records(tmp_path)).values())).id == "new"
+
+
+def test_a_clock_that_was_set_back_does_not_change_the_order(
+    tmp_path: Path, make_record: Make
+) -> None:
+    folder = tmp_path / "toy-v1"
+    folder.mkdir()
+    ahead = folder / "20991231T235959.000000-other-1.jsonl"
+    ahead.write_bytes(encode(make_record(id="old").model_dump(mode="json")))
+    with Journal(tmp_path, "toy", 1) as journal:
+        journal.append(make_record(id="new"))
+    assert journal.path.name > ahead.name
+    assert [r.id for r in read_records(tmp_path)] == ["old", "new"]
+
+
+def test_a_journal_with_an_odd_name_does_not_stop_new_ones(
+    tmp_path: Path, make_record: Make
+) -> None:
+    folder = tmp_path / "toy-v1"
+    folder.mkdir()
+    for name in ("zzz.jsonl", "99991231T235959.999999-x-1.jsonl"):
+        (folder / name).write_bytes(b"")
+    with Journal(tmp_path, "toy", 1) as journal:
+        journal.append(make_record())
+    assert len(list(read_records(tmp_path))) == 1
+
+
+def test_files_that_are_no_journals_are_noted_once_each_and_hidden_folders_left_out(
+    tmp_path: Path, make_record: Make
+) -> None:
+    with Journal(tmp_path, "toy", 1) as journal:
+        journal.append(make_record())
+    (tmp_path / "items.jsonl").write_text('{"question": 1}\n' * 1000)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "a.jsonl").write_text("not even JSON\n")
+    damage = Damage()
+    assert len(list(read_records(tmp_path, damage))) == 1
+    assert damage.places == [f"{tmp_path / 'items.jsonl'}: none of its 1000 lines is a record"]
+    assert damage.summary == "1 line skipped: 1 not a journal of effmark"
+
+
+def test_a_schema_version_that_is_no_number_is_damage_and_not_a_crash(tmp_path: Path) -> None:
+    for number, version in enumerate(("one", None, -1, True, 1.5, [1])):
+        (tmp_path / f"{number}.jsonl").write_bytes(encode({"schema_version": version}))
+    damage = Damage()
+    assert list(read_records(tmp_path, damage)) == []
+    assert damage.kinds == {"invalid": 6}
