@@ -72,7 +72,7 @@ def command(
                    "--format csv and json have all", err=True)  # fmt: skip
     if html or form == "table":
         target = Path(html) if html else _beside(folder)
-        page = write_page(found.rows, target, found.damage.places)
+        page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
         click.echo(f"page: {page}", err=True)
 
 

@@ -39,8 +39,18 @@ _RANKED_BY = (
     "tpot_s", "latency_s", "ttft_s", "bits_per_byte", "accuracy", "eff_at_1", "pass_at_1",
     "cost_of_pass_usd", "cost_of_pass_j",
 )  # fmt: skip
+_MOST_LED = 1000
+"""Longer tables mark no leaders: ranking every column would take longer than reading one."""
+_NAMED = 3
 
-MARK_SIGNS = {"invalid": "✗", "suspect": "!", "emulated": "^", "random": "?", "dequantised": "≈"}
+MARK_SIGNS = {
+    "invalid": "✗",
+    "foreign": "»",
+    "suspect": "!",
+    "emulated": "^",
+    "random": "?",
+    "dequantised": "≈",
+}
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,27 @@ class BoardLayout:
         rows = [r for line in self.lines for r in line.configuration.quality]
         return ", ".join(dict.fromkeys(r.record.cell.workload.label for r in rows))
 
+    @property
+    def answer(self) -> str:
+        """Return who is first and who may be as good, in a sentence; empty where nobody ranks."""
+        first = [
+            line for line in self.lines if isinstance(line.place, Rank) and line.place.low == 1
+        ]
+        if not first:
+            return ""
+        way = "highest" if METRICS[self.by].direction == "higher" else "lowest"
+        label = METRICS[self.by].label
+        value = first[0].value(self.by, interval=True)
+        models = {x.configuration.row.record.cell.model.name for x in first}
+        names = [f"{x.configuration.row.record.cell.model.name} · {x.name}" for x in first]
+        others = ", ".join(
+            x.name if len(models) == 1 else name
+            for x, name in zip(first[1 : 1 + _NAMED], names[1:], strict=False)
+        )
+        more = f" and {len(first) - 1 - _NAMED} more" if len(first) > 1 + _NAMED else ""
+        tied = f", not clearly ahead of {others}{more}" if others else ""
+        return f"{names[0]} gives the {way} {label}: {value}{tied}."
+
     def least_wanted(self, columns: Sequence[str]) -> str:
         """Return the column to give up when there is no room for all."""
         wanted = (self.by, *_KEPT_FIRST)
@@ -114,7 +145,7 @@ class BoardLayout:
 
     def leaders(self, name: str) -> frozenset[int]:
         """Return the indices of the lines that hold the first place by a metric, ties included."""
-        if METRICS[name].direction == "none":
+        if METRICS[name].direction == "none" or len(self.lines) > _MOST_LED:
             return frozenset()
         places = _places([line.configuration for line in self.lines], name)
         first = [i for i, place in enumerate(places) if isinstance(place, Rank) and place.low == 1]

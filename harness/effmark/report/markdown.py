@@ -36,6 +36,7 @@ def _board(layout: BoardLayout) -> str:
     lines = [
         f"### {markdown_text(board.suite)} · {markdown_text(board.machine)}",
         "",
+        *([markdown_text(layout.answer), ""] if layout.answer else []),
         " · ".join(about),
         "",
         _row(headings),

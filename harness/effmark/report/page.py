@@ -18,7 +18,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from effmark.errors import StoreError
-from effmark.report.page_data import page_data, page_facts
+from effmark.report.page_data import page_data
 from effmark.report.page_pack import packed
 from effmark.rows import Row
 
@@ -29,18 +29,26 @@ _SCRIPTS = ("elements", "numbers", "data", "ranking", "state", "filters", "table
 """In the order of their use; one strict function holds them all."""
 
 
-def write_page(rows: Sequence[Row], target: Path, damage: Sequence[str] = ()) -> Path:
+def write_page(
+    rows: Sequence[Row],
+    target: Path,
+    damage: Sequence[str] = (),
+    cells: int | None = None,
+    records: int | None = None,
+) -> Path:
     """Return the path of the page after writing it in one step.
 
     Args:
         rows: what the page shows.
         target: the HTML file; its folder is made where it is missing.
         damage: places of lines that could not be read, which the page counts.
+        cells: how many cells there are, where `rows` are only those that lead.
+        records: how many records there are, where `rows` are not from all of them.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    text = render_page(rows, damage)
+    text = render_page(rows, damage, cells, records)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -53,15 +61,19 @@ def write_page(rows: Sequence[Row], target: Path, damage: Sequence[str] = ()) ->
     return target
 
 
-def render_page(rows: Sequence[Row], damage: Sequence[str] = ()) -> str:
-    """Return the page as HTML text."""
-    data = page_data(rows, damage)
+def render_page(
+    rows: Sequence[Row],
+    damage: Sequence[str] = (),
+    cells: int | None = None,
+    records: int | None = None,
+) -> str:
+    """Return the page as HTML text; see `write_page`."""
+    data = page_data(rows, damage, cells, records)
     style, script = _asset("page.css"), _script()
     loader = FunctionLoader(_asset)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     return environment.get_template("template.html.j2").render(
         data=data,
-        facts=page_facts(rows),
         style=Markup(style),
         style_hash=_hash(style),
         script=Markup(script),

@@ -28,7 +28,7 @@ from effmark.report.standing import MARKS, contenders, family, marks, of_a_machi
 from effmark.rows import Number, Row
 from effmark.schema import content_hash
 
-__all__ = ["PAGE_BYTES", "page_data", "page_facts", "row_id"]
+__all__ = ["PAGE_BYTES", "page_data", "row_id"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
@@ -46,6 +46,8 @@ _PAIRED_KINDS = ("text", "tasks", "labels")
 _DRAWS_B = 2500
 """What paired draws add to such a row, about: noise that nothing packs."""
 _DETAILS_AT_ONCE = 64
+_MOST_DETAILS = 2000
+"""Cells with curves: more would take longer to write than all else together."""
 _SAMPLE = 500
 """Rows from which is guessed how many will fit, before all are written."""
 _PLACES_SHOWN = 20
@@ -66,8 +68,22 @@ class _Pool:
         return self._index[key]
 
 
-def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]:
-    """Return everything that the page shows."""
+def page_data(
+    rows: Sequence[Row],
+    damage: Sequence[str] = (),
+    cells: int | None = None,
+    records: int | None = None,
+) -> dict[str, Any]:
+    """Return everything that the page shows.
+
+    Args:
+        rows: what may be shown.
+        damage: places of lines that could not be read.
+        cells: how many there are, where `rows` are only those that lead.
+        records: how many there are, where `rows` are not from all of them.
+    """
+    cells = len(rows) if cells is None else cells
+    records = sum(len(row.records) for row in rows) if records is None else records
     analyses = page_analyses(rows)
     room = PAGE_BYTES - packed_size(analyses)
     shown, texts, places, spent = _fitting(rows, room * _ROW_SHARE)
@@ -90,24 +106,23 @@ def page_data(rows: Sequence[Row], damage: Sequence[str] = ()) -> dict[str, Any]
         "environments": places.values,
         "analyses": analyses,
         "rows": [shown[i] for i in sorted(shown)],
-        "records": sum(len(row.records) for row in rows),
-        "left_out": {"rows": len(rows) - len(shown), "details": without, "draws": not paired},
+        "facts": _facts(rows, cells, records),
+        "left_out": {"rows": cells - len(shown), "details": without, "draws": not paired},
         "skewed": sum(row.record.created[:19] > now[:19] for row in rows),
         "damage": {"count": len(damage), "places": list(damage[:_PLACES_SHOWN])},
     }
 
 
-def page_facts(rows: Sequence[Row]) -> list[str]:
+def _facts(rows: Sequence[Row], cells: int, records: int) -> list[str]:
     """Return what stands at the head of the page: what was measured where and when."""
     days = sorted({row.record.created[:10] for row in rows})
     environments = [e for row in rows if (e := row.record.environment) is not None]
-    records_count = sum(len(row.records) for row in rows)
     facts = [
         _several([suite_of(row) for row in rows]),
         _several([e.device_class for e in environments]),
         _several([f"{e.system}, {e.python}" for e in environments]),
         f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))}" if days else "",
-        f"{len(rows):,} cells" + (f" of {records_count:,} records" if rows else ""),
+        f"{cells:,} cells" + (f" of {records:,} records" if rows else ""),
     ]
     return [fact for fact in facts if fact]
 
@@ -288,12 +303,14 @@ def _best_first(rows: Sequence[Row]) -> Iterator[int]:
 
 def _add_details(pairs: Sequence[tuple[Row, dict[str, Any]]], room: float) -> int:
     """Add curves and provenance while there is room; return how many cells go without."""
-    for start in range(0, len(pairs), _DETAILS_AT_ONCE):
-        some = pairs[start : start + _DETAILS_AT_ONCE]
+    done = 0
+    while done < min(len(pairs), _MOST_DETAILS):
+        some = pairs[done : done + _DETAILS_AT_ONCE]
         details = [cell_detail(row) for row, _ in some]
         room -= packed_size(details)
         if room < 0:
-            return len(pairs) - start
+            break
         for (_, body), detail in zip(some, details, strict=True):
             body["cell"] = detail
-    return 0
+        done += len(some)
+    return len(pairs) - done

@@ -23,6 +23,8 @@ __all__ = ["print_table"]
 
 _GAP = 2
 _FAILED_SHOWN = 12
+_LINES_SHOWN = 60
+"""Of each table: nobody reads more in a terminal."""
 _LEGEND = """
 ± half of the 95 % interval · ~ estimated, not measured · – no rank
 2–4: could hold places 2 to 4 · 1?: by value alone, its error is not known"""
@@ -40,16 +42,18 @@ def print_table(rows: Sequence[Row], console: Console | None = None, by: str | N
     console = console or Console()
     for layout in layouts(rows, by):
         if layout.lines:
+            console.print(_title(layout))
+            console.print(Text(f"{plain(layout.answer, 400)}\n"))
             console.print(_table(layout, console.width))
+            _print_rest(layout, console)
         _print_failed(layout, console)
     _print_legend(rows, console)
 
 
 def _table(layout: BoardLayout, width: int) -> Table:
     columns, intervals = _fitting(layout, width)
-    table = Table(title=_title(layout), caption=_caption(layout), title_justify="left",
-                  caption_justify="left", box=None, padding=(0, _GAP, 0, 0),
-                  header_style="bold", row_styles=["", ""])  # fmt: skip
+    table = Table(caption=_caption(layout), caption_justify="left", box=None,
+                  padding=(0, _GAP, 0, 0), header_style="bold", row_styles=["", ""])  # fmt: skip
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("configuration", no_wrap=True, overflow="ellipsis")
     leaders = {name: layout.leaders(name) for name in columns}
@@ -58,7 +62,7 @@ def _table(layout: BoardLayout, width: int) -> Table:
         heading = Text(_heading(name), style=style)
         table.add_column(heading, justify="right", no_wrap=True)
     previous = None
-    for model, index, line in _by_model(layout):
+    for model, index, line in _shown(layout):
         if model != previous:
             table.add_row("", Text(plain(model, 40), style="bold cyan"))
             previous = model
@@ -66,6 +70,17 @@ def _table(layout: BoardLayout, width: int) -> Table:
             _value(line, name, name in intervals, index in leaders[name]) for name in columns
         ))  # fmt: skip
     return table
+
+
+def _shown(layout: BoardLayout) -> list[tuple[str, int, Line]]:
+    return _by_model(layout)[:_LINES_SHOWN]
+
+
+def _print_rest(layout: BoardLayout, console: Console) -> None:
+    more = len(layout.lines) - _LINES_SHOWN
+    if more > 0:
+        text = f"… and {more:,} more lines: on the page, or with --format md, csv or json"
+        console.print(Text(text, style="dim"))
 
 
 def _by_model(layout: BoardLayout) -> list[tuple[str, int, Line]]:
@@ -104,15 +119,16 @@ def _fitting(layout: BoardLayout, width: int) -> tuple[list[str], set[str]]:
 
 
 def _width(layout: BoardLayout, columns: Sequence[str], intervals: set[str]) -> int:
-    names = max((cell_len(_name(line).plain) for line in layout.lines), default=0)
-    models = max((min(40, len(m)) for m, _, _ in _by_model(layout)), default=0)
-    ranks = max((len(line.rank) for line in layout.lines), default=1)
+    lines = [line for _, _, line in _shown(layout)]
+    names = max((cell_len(_name(line).plain) for line in lines), default=0)
+    models = max((min(40, cell_len(m)) for m, _, _ in _shown(layout)), default=0)
+    ranks = max((len(line.rank) for line in lines), default=1)
     widths = [_column_width(layout, name, name in intervals) for name in columns]
     return sum((ranks, max(names, models, 13), *widths)) + _GAP * (2 + len(columns))
 
 
 def _column_width(layout: BoardLayout, name: str, interval: bool) -> int:
-    values = (cell_len(line.value(name, interval=interval)) for line in layout.lines)
+    values = (cell_len(line.value(name, interval=interval)) for _, _, line in _shown(layout))
     return max([len(_heading(name)), *values])
 
 

@@ -141,6 +141,12 @@ def test_ten_thousand_models_with_long_hostile_names_stay_below_three_megabytes(
     assert data_of(page)["left_out"]["rows"] == 0
 
 
+def test_a_page_of_those_that_lead_says_how_many_there_are(demo_rows: list[Row]) -> None:
+    data = page_data(demo_rows, cells=1000, records=5000)
+    assert data["left_out"]["rows"] == 1000 - len(demo_rows)
+    assert "1,000 cells of 5,000 records" in data["facts"]
+
+
 def test_unreadable_lines_are_counted() -> None:
     data = page_data([], [f"file:{i}: torn" for i in range(50)])
     assert data["damage"]["count"] == 50 and len(data["damage"]["places"]) == 20

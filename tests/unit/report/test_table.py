@@ -87,3 +87,16 @@ def test_cells_of_one_process_that_failed_alike_are_one_line(
         make_failed("oom", "no memory", workload=Prefill(prompt_tokens=8), **where),
     ])  # fmt: skip
     assert "openvino fp32 · 2 cells" in shown(rows)
+
+
+def test_the_answer_stands_above_the_table(demo_rows: list[Row]) -> None:
+    lines = shown(demo_rows, 160).splitlines()
+    answer = next(line for line in lines if "gives the lowest TPOT" in line)
+    assert "±" in answer and lines.index(answer) < 4
+
+
+def test_a_long_table_ends_with_where_the_rest_is(make_record: Callable[..., Record]) -> None:
+    rows = make_rows([make_record(f"model {i}", blocks=8) for i in range(70)])
+    text = shown(rows)
+    assert text.count("torch fp32") < 70
+    assert "… and 10 more lines" in text
