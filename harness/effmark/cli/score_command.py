@@ -26,8 +26,10 @@ from effmark.code.solutions import read_solutions
 from effmark.errors import SpecError
 from effmark.report.code_scores import code_text
 from effmark.report.cost_of_pass import cost_text
+from effmark.report.scaling_curve import scaling_document, scaling_text
 from effmark.sandbox import Sandbox
-from effmark.store import Journal, results_folder
+from effmark.selection import find_record
+from effmark.store import Journal, read_records, results_folder
 
 __all__ = ["command"]
 
@@ -36,7 +38,7 @@ _SAY_EVERY_S = 10.0
 
 @click.group("score")
 def command() -> None:
-    """Score generated code, or what a right answer cost."""
+    """Score generated code, what a right answer cost, or what more samples bought."""
 
 
 @command.command("code")
@@ -168,3 +170,22 @@ def _family(text: str) -> tuple[str, list[str]]:
     if not name or not models:
         raise SpecError(f"--family {text!r}: wants NAME=MODEL,MODEL,…")
     return name, models
+
+
+@command.command("scaling")
+@click.argument("record", required=False)
+@results_option
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def scaling(record: str | None, results: str | None, as_json: bool) -> None:
+    """Show accuracy against cost with more samples, from a run of tts-arith.
+
+    RECORD is the beginning of a record's id [default: the last record of the kind].
+    """
+    folder = results_folder(results)
+    found = read_records(folder) if record is None else [find_record(record, folder)]
+    curves = [one for one in found if "curve" in one.notes]
+    if not curves:
+        where = f"record {record!r}" if record is not None else f"results {str(folder)!r}"
+        raise SpecError(f"{where}: no curve of test-time scaling; run: effmark run tts-arith")
+    document = scaling_document(curves[-1])
+    click.echo(json.dumps(document, allow_nan=False) if as_json else scaling_text(document))

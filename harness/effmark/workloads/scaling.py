@@ -16,11 +16,11 @@ from random import Random
 from effmark.adapter import Generates, Generation, Sampling, Scores
 from effmark.energy_numbers import best_of
 from effmark.errors import UnsupportedError
-from effmark.record import EnergyReading, Measured, Measurement, ModelFacts
+from effmark.record import EnergyReading, Measured, Measurement, Missing, ModelFacts
 from effmark.scores import architecture_from_config, decode_flops, eflops, prefill_flops
 from effmark.spec import Scaling
 from effmark.workloads.context import Context, Findings
-from effmark.workloads.votes import CHOICES, Answer, curve, saturation
+from effmark.workloads.votes import CHOICES, Answer, curve, proportion, saturation
 
 __all__ = ["scaling"]
 
@@ -74,7 +74,10 @@ def scaling(context: Context) -> Findings:
     bills = {"greedy": greedy_bill, "sampled": sampled_bill, "verifier": verifier_bill}
     points = _points(context.facts, workload, right, answers, bills, readings, context.cell.device)
     return Findings(
-        measurements=_measurements(right, answers),
+        measurements=[
+            *_measurements(right, answers),
+            *_costs(points[-len(CHOICES) - 1], best_of(readings, context.cell.device)),
+        ],
         energy=readings,
         energy_missing=missing,
         notes={
@@ -162,6 +165,25 @@ def _measurements(greedy: Sequence[bool], answers: Sequence[Sequence[Answer]]) -
     ]
 
 
+def _costs(majority: Mapping[str, object], readings: Sequence[EnergyReading]) -> list[Measurement]:
+    """Return what an answer by the majority of all samples costs; the curve has the other ways."""
+    rows = (
+        ("tokens_per_answer", "tokens", "token", "count"),
+        ("energy_j_per_answer", "energy_j", "J", readings[0].source if readings else ""),
+        ("flop_per_answer", "work_flop", "FLOP", "analytic"),
+        ("eflop_per_answer", "eflop", "FLOP", "analytic"),
+    )
+    found: list[Measurement] = []
+    for name, key, unit, source in rows:
+        if key in majority:
+            value = float(str(majority[key]))
+            found.append(Measured(metric=name, unit=unit, samples=(value,), source=source))
+        else:
+            lacking = "no energy was read" if unit == "J" else "the architecture is unknown"
+            found.append(Missing(metric=name, reason="not_present", detail=lacking))
+    return found
+
+
 def _points(
     facts: ModelFacts,
     workload: Scaling,
@@ -175,10 +197,9 @@ def _points(
     wall_s = sum(bill.wall_s for bill in bills.values())
     best = best_of(readings, device)
     joules_per_s = sum(r.joules for r in best) / wall_s if best else None
-    accuracy = sum(greedy) / len(greedy)
     first = _cost(facts, bills["greedy"], None, workload.questions, 1, 1.0, joules_per_s)
     found: list[dict[str, object]] = [
-        {"samples": 1, "choice": "greedy", "value": accuracy, **first}
+        {"samples": 1, "choice": "greedy", **proportion(greedy), **first}
     ]
     for k in [*(2**i for i in range(20) if 2**i < workload.n), workload.n]:
         for name, value in curve(answers, k).items():
@@ -210,6 +231,7 @@ def _cost(
         "prompt_tokens": part * sum(bill.prompt_tokens for bill in used),
         "new_tokens": part * asked.new_tokens,
     }
+    cost["tokens"] = cost["prompt_tokens"] + cost["new_tokens"]
     if joules_per_s is not None:
         cost["energy_j"] = part * joules_per_s * sum(bill.wall_s for bill in used)
     try:

@@ -1,7 +1,8 @@
 """From the samples of a question to one answer, and how accuracy grows with their number.
 
 Accuracy with k of n samples is the mean over random subsets of k; coverage is pass@k, without bias.
-Ties go to the answer that was sampled first.
+Ties go to the answer that was sampled first. Intervals are over questions: Wilson's where each is
+either right or wrong, which also holds where all are, else percentiles of resampled questions.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from random import Random
 
 from effmark.scores import pass_at_k, quantile
+from effmark.stats import proportion_interval
 
-__all__ = ["CHOICES", "Answer", "best", "curve", "majority", "saturation", "weighted"]
+__all__ = ["CHOICES", "Answer", "best", "curve", "majority", "proportion", "saturation",
+           "weighted"]  # fmt: skip
 
 _SUBSETS = 30
 _DRAWS = 500
@@ -83,6 +86,12 @@ def saturation(accuracies: Mapping[int, Mapping[str, float]]) -> int:
     return sizes[-1]
 
 
+def proportion(right: Sequence[bool]) -> dict[str, float]:
+    """Return the share of questions that are right, with Wilson's interval."""
+    share = proportion_interval(sum(right), len(right))
+    return {"value": share.value, "low": share.low or 0.0, "high": share.high or 0.0}
+
+
 def _subsets(row: Sequence[Answer], k: int, random: Random) -> list[Sequence[Answer]]:
     if k == len(row):
         return [row]
@@ -90,6 +99,8 @@ def _subsets(row: Sequence[Answer], k: int, random: Random) -> list[Sequence[Ans
 
 
 def _interval(values: Sequence[float]) -> dict[str, float]:
+    if set(values) <= {0.0, 1.0}:
+        return proportion([value == 1 for value in values])
     random = Random(0)
     draws = [_mean(random.choices(values, k=len(values))) for _ in range(_DRAWS)]
     low, high = (quantile(draws, q) or 0.0 for q in (0.025, 0.975))  # never None: draws exist
