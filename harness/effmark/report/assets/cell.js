@@ -1,6 +1,6 @@
 // Everything about one cell: its numbers, its samples, what disturbed it, how to repeat it.
 
-const WIDE = { width: 640, height: 190, left: 58, right: 12, top: 10, bottom: 34 };
+const WIDE = { width: 640, height: 190, left: 72, right: 12, top: 10, bottom: 34 };
 
 function renderCell() {
   const dialog = byId("cell");
@@ -229,20 +229,29 @@ function itemsTable(row) {
     el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, digits(share)), el("td", { class: "quiet" }, count(n, "item")))))));
 }
 
+const ID_DIGITS = 12;
+
+// How to measure this cell again: alone from its record, or with the run that it came from.
 function repeat(row) {
   const command = row.cell?.command;
   if (!command) return null;
+  const only = `--model ${quoted(row.model)} --only ${quoted(`${row.adapter}/${row.precision}`)}`;
+  const narrower = command.startsWith("effmark run") && !command.includes("--only");
+  return section("Repeat it",
+    !row.marks.includes("foreign") && commandLine("This cell again, and how it compares", `effmark rerun ${row.cell.records.at(-1).slice(0, ID_DIGITS)}`),
+    narrower && commandLine("This configuration", `${command} ${only}`),
+    commandLine(narrower ? "The whole run" : "The command that made it", command));
+}
+
+function commandLine(about, command) {
   const said = el("span", { class: "quiet", role: "status" });
+  const code = el("code", {}, command);
   const copy = async () => {
     const done = await copied(command);
     if (!done) getSelection().selectAllChildren(code);
     said.textContent = done ? " copied" : " selected: press Ctrl+C";
   };
-  const code = el("code", { class: "command" }, command);
-  const only = `--model ${quoted(row.model)} --only ${quoted(`${row.adapter}/${row.precision}`)}`;
-  const narrower = command.startsWith("effmark run") && !command.includes("--only");
-  return section("Repeat it", code, el("p", {}, el("button", { type: "button", onclick: copy }, "copy"), said),
-    narrower && el("p", { class: "quiet" }, "This configuration alone: add ", el("code", {}, only)));
+  return el("div", { class: "command" }, el("span", { class: "quiet" }, about, said), el("button", { type: "button", onclick: copy, "aria-label": `copy: ${about}` }, "copy"), code);
 }
 
 // One word for a shell, whatever is in it.

@@ -322,15 +322,22 @@ function clipped(name, most = 24) {
   return name.length > most ? `${name.slice(0, most - end - 1)}…${name.slice(-end)}` : name;
 }
 
-function placedLabel(name, px, py, boxes, class_ = "label", frame = FRAME) {
-  const width = name.length * 5.3;
-  for (const [dx, dy, anchor] of [[9, 3.5, "start"], [-9, 3.5, "end"], [9, -8, "start"], [9, 15, "start"], [-9, -8, "end"], [-9, 15, "end"]]) {
-    const left = anchor === "start" ? px + dx : px + dx - width;
-    const box = [left, py + dy - 9, left + width, py + dy + 3];
-    const fits = box[0] > frame.left && box[2] < frame.width - 2 && box[1] > 2 && box[3] < frame.height - frame.bottom;
-    if (!fits || boxes.some((b) => box[0] < b[2] && box[2] > b[0] && box[1] < b[3] && box[3] > b[1])) continue;
-    boxes.push(box);
-    return svg("text", { x: px + dx, y: py + dy, "text-anchor": anchor, class: class_ }, name);
+// A letter beside a point, at the nearest free place around it; farther away with a line to it.
+const AROUND = [[1, 0], [-1, 0], [0, -1], [0, 1], [0.7, -0.7], [-0.7, -0.7], [0.7, 0.7], [-0.7, 0.7]];
+const HALF_LETTER = 5;
+
+function placedLabel(name, px, py, boxes, frame = FRAME) {
+  for (const radius of [11, 17, 25, 34]) {
+    for (const [dx, dy] of AROUND) {
+      const [x, y] = [px + dx * radius, py + dy * radius];
+      const box = [x - HALF_LETTER, y - HALF_LETTER, x + HALF_LETTER, y + HALF_LETTER];
+      const fits = box[0] > frame.left && box[2] < frame.width - 2 && box[1] > 0 && box[3] < frame.height - frame.bottom;
+      if (!fits || boxes.some((b) => box[0] < b[2] && box[2] > b[0] && box[1] < b[3] && box[3] > b[1])) continue;
+      boxes.push(box);
+      return svg("g", {},
+        radius > 11 && svg("line", { x1: px + dx * 5, y1: py + dy * 5, x2: x - dx * HALF_LETTER, y2: y - dy * HALF_LETTER, class: "leader" }),
+        svg("text", { x, y: y + 3.6, "text-anchor": "middle", class: "label" }, name));
+    }
   }
   return null;
 }

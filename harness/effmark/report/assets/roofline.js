@@ -71,22 +71,34 @@ function rooflineChart({ name, points: all, peaks }) {
     return svg("g", { class: "mark-point", tabindex: -1, role: "button", "aria-label": told, tip: told, transform: `translate(${x(intensity)} ${y(speed)})`, onclick: open, onkeydown: (e) => e.key === "Enter" && open() },
       svg("circle", { r: 12, class: "target" }), shape(look.shape, 4.6, { class: `point c${look.colour}` }));
   });
+  const named = nearestToRoof(points);
   const picture = svg("svg", { viewBox: `0 0 ${ROOF.width} ${ROOF.height}`, role: "group", "aria-label": `roofline of ${name}; arrow keys move between points`, onkeydown: walk },
-    axes(x, y, INTENSITY, SPEED, ROOF), svg("path", { d: roof, class: "roof" }), dots, roofLabels(points, x, y));
+    axes(x, y, INTENSITY, SPEED, ROOF), svg("path", { d: roof, class: "roof" }), dots, roofLabels(points, named, x, y));
   picture.querySelector(".mark-point")?.setAttribute("tabindex", 0);
   return el("figure", { class: "chart" }, el("figcaption", {}, `${name}: `,
-    `${formatQuantity(peaks.bandwidth, "B")}/s and ${formatQuantity(peaks.flops, "FLOP")}/s measured here`), picture);
+    `${formatQuantity(peaks.bandwidth, "B")}/s and ${formatQuantity(peaks.flops, "FLOP")}/s measured here`), picture, roofList(points, named));
 }
 
-// The names of the points nearest to what the machine can do, where there is room.
-const ROOF_LABELS = 8;
-
-function roofLabels(points, x, y) {
-  const boxes = points.map(({ intensity, speed }) => [x(intensity) - 6, y(speed) - 6, x(intensity) + 6, y(speed) + 6]);
+// The points nearest to what the machine can do, with letters; what they are stands below.
+function nearestToRoof(points) {
   const share = ({ intensity, speed, peaks }) => speed / Math.min(peaks.flops, peaks.bandwidth * intensity);
+  return [...points].sort((a, b) => share(b) - share(a)).slice(0, POINTS_NAMED);
+}
+
+function roofLabels(points, named, x, y) {
+  const boxes = points.map(({ intensity, speed }) => [x(intensity) - 6, y(speed) - 6, x(intensity) + 6, y(speed) + 6]);
+  return named.map(({ intensity, speed }, k) => placedLabel(letter(k), x(intensity), y(speed), boxes, ROOF));
+}
+
+function roofList(points, named) {
   const several = distinct(points.map(({ item }) => item.model)).length > 1;
-  return [...points].sort((a, b) => share(b) - share(a)).slice(0, ROOF_LABELS).map(({ item, intensity, speed }) =>
-    placedLabel((several ? `${clipped(item.model)} ` : "") + clipped(runtimeName(item)), x(intensity), y(speed), boxes, "label", ROOF));
+  return el("ol", { class: "front-list" }, named.map(({ item }, k) => {
+    const look = appearance(item);
+    return el("li", {}, el("b", {}, letter(k)),
+      svg("svg", { viewBox: "-8 -8 16 16", class: "swatch", "aria-hidden": "true" }, shape(look.shape, 4.6, { class: `point c${look.colour}` })),
+      el("span", {}, (several ? `${clipped(item.model)} ` : "") + runtimeName(item)),
+      el("span", { class: "quiet" }, `${formatShare(item, "mbu")}, ${formatShare(item, "mfu")}`));
+  }));
 }
 
 function formatShare(item, metric) {
