@@ -132,8 +132,13 @@ def _finding(
     names = list(dict.fromkeys([by, *(limit.metric for limit in limits)]))
     table = Table(
         f"best {METRICS[by].label}" + (f" under {_and(limits)}" if limits else ""),
-        ("configuration", *(METRICS[n].label for n in names), "P(keeps limits)", "P(best)"),
-        tuple(_row(candidates[i], names, odds[i]) for i in order),
+        (
+            "configuration",
+            *(METRICS[n].label for n in names),
+            *(["P(keeps limits)"] if limits else []),
+            "P(best)",
+        ),
+        tuple(_row(candidates[i], names, odds[i], limited=bool(limits)) for i in order),
     )
     values = {
         "by": by,
@@ -149,9 +154,12 @@ def _finding(
     )  # fmt: skip
 
 
-def _row(candidate: Candidate, names: Sequence[str], odds: Odds) -> tuple[Cell, ...]:
+def _row(
+    candidate: Candidate, names: Sequence[str], odds: Odds, *, limited: bool
+) -> tuple[Cell, ...]:
     cells = [_shown(candidate, name) for name in names]
-    return (candidate.name, *cells, _percent(odds.feasible), _percent(odds.best))
+    keeps = [_percent(odds.feasible)] if limited else []
+    return (candidate.name, *cells, *keeps, _percent(odds.best))
 
 
 def _shown(candidate: Candidate, name: str) -> Quantity:
@@ -167,11 +175,21 @@ def _conclusion(
         likely = max(odds, key=lambda o: o.feasible).feasible
         return (f"None of {len(candidates)} configurations keeps to {_and(limits)}; the likeliest "
                 f"does with probability {_percent(likely)}.")  # fmt: skip
-    best = candidates[chosen]
-    text = (f"Take {best.name} for the best {METRICS[by].label} ({_shown(best, by).text})"
-            + (f" under {_and(limits)}" if limits else "")
-            + f": the right choice with probability {_percent(odds[chosen].best)}")  # fmt: skip
-    rivals = [i for i in order if i != chosen and odds[i].best > 0]
+    best, value = candidates[chosen], candidates[chosen].numbers[by].value
+    twins = [
+        i for i in order if odds[i] == odds[chosen] and candidates[i].numbers[by].value == value
+    ]
+    under = f" under {_and(limits)}" if limits else ""
+    if len(twins) > 1:
+        text = (
+            f"{len(twins)} configurations share the best {METRICS[by].label} "
+            f"({_shown(best, by).text}){under}, {best.name} among them: each the right choice"
+        )
+    else:
+        text = (f"Take {best.name} for the best {METRICS[by].label} ({_shown(best, by).text})"
+                f"{under}: the right choice")  # fmt: skip
+    text += f" with probability {_percent(odds[chosen].best)}"
+    rivals = [i for i in order if i not in twins and odds[i].best > 0]
     if not rivals:
         return f"{text}."
     rival = max(rivals, key=lambda i: odds[i].best)

@@ -2,8 +2,8 @@
 
 Cost ~ size^exponent: 1 is proportional, 0 indifferent, 2 quadratic. A series changes one size only
 (parameters, weight bytes, prompt, output, batch) and keeps runtime, precision and everything else.
-From four points on the interval is that of the power law (`power_law.py`), which holds the scatter
-around the line; with two or three it is propagated from the errors of the measured values, and
+From five points on the interval is that of the power law (`power_law.py`), which holds the scatter
+around the line; with fewer it is propagated from the errors of the measured values, and
 nothing says whether a power law holds in between. Never read beyond the sizes that were measured.
 """
 
@@ -165,7 +165,7 @@ def _finding(field: Field, size: str, name: str, found: dict[str, Exponent]) -> 
     few = any(e.method != "bootstrap over points" for e in found.values())
     caveats = (
         _SCOPE,
-        *(["With two or three sizes nothing tests whether a power law holds."] if few else []),
+        *(["With fewer than five points nothing tests whether a power law holds."] if few else []),
     )
     return Finding(
         "exponents", f"How {label} grows with {what}", text, tuple(caveats),

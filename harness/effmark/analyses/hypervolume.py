@@ -28,6 +28,8 @@ __all__ = ["hypervolume", "hypervolumes"]
 
 _BEYOND = 0.1
 _COSTS = ("tpot_s", "latency_s", "ttft_s")
+_NARROW = ("A share without an interval: in more than 5 % of the possible worlds nothing is better "
+           "than the reference.")  # fmt: skip
 _MOST_POINTS = 60
 """Exact volumes of more points in three or more dimensions take too long."""
 Point = tuple[float, ...]
@@ -129,36 +131,59 @@ def _finding(
     axes: Sequence[_Axis], series: str,
 ) -> Finding:  # fmt: skip
     values = [_points(c, axes) for c in candidates]
-    worlds = [_worlds(c, axes) for c in candidates]
-    zero = tuple(0.0 for _ in axes)
     groups: dict[str, list[int]] = {}
     for index, candidate in enumerate(candidates):
         groups.setdefault(candidate.series[series], []).append(index)
-    volumes = {
-        name: _with_interval([values[i] for i in members], [worlds[i] for i in members], zero)
-        for name, members in groups.items()
-    }
-    everyone = _with_interval(values, worlds, zero)
-    order = sorted(volumes, key=lambda name: -volumes[name].value)
-    alone = [everyone.value - hypervolume(values[:i] + values[i + 1 :], zero)
-             for i in range(len(values))]  # fmt: skip
-    best = sorted(range(len(values)), key=lambda i: -alone[i])
-    labels = " and ".join(METRICS[a.name].label for a in axes)
+    total, volumes, shares, firsts = _volumes(
+        values, [_worlds(c, axes) for c in candidates], groups
+    )
+    order = sorted(volumes, key=lambda name: -volumes[name])
+    zero = tuple(0.0 for _ in axes)
+    alone = [total - hypervolume(values[:i] + values[i + 1 :], zero) for i in range(len(values))]
+    needed = sorted((i for i in range(len(values)) if alone[i] > 0), key=lambda i: -alone[i])
+    narrow = [_NARROW] if any(s.low is None for s in shares.values()) else []
     return Finding(
-        "hypervolume", f"Hypervolume of {labels}",
-        _conclusion(order, volumes, everyone, [candidates[i].name for i in best if alone[i] > 0]),
-        (_reference(axes), *caveats),
+        "hypervolume", f"Hypervolume of {' and '.join(METRICS[a.name].label for a in axes)}",
+        _conclusion(order, shares, firsts, [candidates[i].name for i in needed]),
+        (_reference(axes), *narrow, *caveats),
         (
-            Table("share of the box that is covered", (series, "configurations", "hypervolume"),
-                  (*((n, str(len(groups[n])), volumes[n]) for n in order),
-                   ("all together", str(len(candidates)), everyone))),
+            Table("how much of the trade-off is covered",
+                  (series, "configurations", "hypervolume", "share of all", "P(covers most)"),
+                  tuple((n, str(len(groups[n])), Quantity(volumes[n]), shares[n],
+                         f"{100 * firsts[n]:.0f} %") for n in order)),
             Table("what the front would lose without it", ("configuration", "contribution"),
-                  tuple((candidates[i].name, Quantity(alone[i])) for i in best if alone[i] > 0)),
+                  tuple((candidates[i].name, Quantity(alone[i])) for i in needed)),
         ),
         field.suite, field.machine, field.workload,
         {"metrics": [a.name for a in axes], "reference": {a.name: a.reference for a in axes},
-         "volumes": {n: volumes[n].value for n in order}, "all": everyone.value},
+         "volumes": volumes, "all": total},
     )  # fmt: skip
+
+
+def _volumes(
+    values: Sequence[Point], worlds: Sequence[Sequence[Point]], groups: Mapping[str, Sequence[int]]
+) -> tuple[float, dict[str, float], dict[str, Quantity], dict[str, float]]:
+    """Return the volume of all, then of each group its own, its share, and how often it is first.
+
+    Shares stay between 0 and 1 where the errors move all points together, volumes do not.
+    """
+    zero = tuple(0.0 for _ in values[0])
+    total = hypervolume(values, zero)
+    volumes = {n: hypervolume([values[i] for i in g], zero) for n, g in groups.items()}
+    drawn: dict[str, list[float | None]] = {name: [] for name in groups}
+    firsts = dict.fromkeys(groups, 0)
+    for draw in range(DRAWS):
+        world = [w[draw] for w in worlds]
+        whole = hypervolume(world, zero)
+        each = {n: hypervolume([world[i] for i in g], zero) for n, g in groups.items()}
+        for name, volume in each.items():
+            drawn[name].append(volume / whole if whole > 0 else None)
+            firsts[name] += volume == max(each.values()) > 0
+    shares = {
+        name: Quantity(volumes[name] / total, "ratio", *(central(drawn[name]) or (None, None)))
+        for name in groups
+    }
+    return total, volumes, shares, {name: count / DRAWS for name, count in firsts.items()}
 
 
 def _points(candidate: Candidate, axes: Sequence[_Axis]) -> Point:
@@ -174,14 +199,6 @@ def _worlds(candidate: Candidate, axes: Sequence[_Axis]) -> list[Point]:
     return list(zip(*drawn, strict=True))
 
 
-def _with_interval(
-    values: Sequence[Point], worlds: Sequence[Sequence[Point]], zero: Point
-) -> Quantity:
-    drawn = [hypervolume([w[i] for w in worlds], zero) for i in range(DRAWS)]
-    bounds = central(drawn) or (None, None)
-    return Quantity(hypervolume(values, zero), "ratio", *bounds)
-
-
 def _reference(axes: Sequence[_Axis]) -> str:
     each = ", ".join(
         f"{METRICS[a.name].label} {format_quantity(a.reference, METRICS[a.name].unit)}"
@@ -192,12 +209,10 @@ def _reference(axes: Sequence[_Axis]) -> str:
 
 
 def _conclusion(
-    order: Sequence[str], volumes: Mapping[str, Quantity], everyone: Quantity,
-    contributors: Sequence[str],
+    order: Sequence[str], shares: Mapping[str, Quantity], firsts: Mapping[str, float],
+    needed: Sequence[str],
 ) -> str:  # fmt: skip
     first = order[0]
-    text = (f"{first} alone covers {volumes[first].text} of the trade-off; all "
-            f"{len(order)} together cover {everyone.text}")  # fmt: skip
-    return (
-        f"{text}, and most would be lost without {contributors[0]}." if contributors else f"{text}."
-    )
+    text = (f"{first} alone covers {shares[first].text} of what all {len(order)} cover together, "
+            f"the most with probability {100 * firsts[first]:.0f} %")  # fmt: skip
+    return f"{text}; the front would lose most without {needed[0]}." if needed else f"{text}."

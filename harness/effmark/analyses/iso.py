@@ -23,6 +23,8 @@ __all__ = ["QUALITIES", "iso_budget", "iso_quality"]
 QUALITIES = ("accuracy", "bits_per_byte", "quality_retention", "top1_agreement")
 """What quality is, the first that enough configurations have."""
 _COSTS = ("tpot_s", "latency_s", "ttft_s", "peak_memory_b")
+_NARROW = ("A value without an interval: in more than 5 % of the possible worlds its curve does "
+           "not reach the level.")  # fmt: skip
 _LINES = ("Between two configurations nothing was measured: the value is read off a line "
           "between them.")  # fmt: skip
 SeriesBy = Literal["adapter", "model", "precision"]
@@ -87,9 +89,14 @@ def _iso(
               "values": {c.name: q.value for c, q in good}}  # fmt: skip
     return Finding(
         name, f"{METRICS[other].label} at equal {METRICS[axis].label}",
-        _conclusion(good, axis, other, level, len(curves)), (_LINES, *found.caveats), (table,),
+        _conclusion(good, axis, other, level, len(curves)), _caveats(good, found), (table,),
         field.suite, field.machine, field.workload, values,
     )  # fmt: skip
+
+
+def _caveats(good: Sequence[tuple[Curve, Quantity]], found: Entrants) -> tuple[str, ...]:
+    narrow = [_NARROW] if any(q.low is None for _, q in good) else []
+    return (_LINES, *narrow, *found.caveats)
 
 
 def _order(cell: Cell, sign: float) -> tuple[bool, float]:

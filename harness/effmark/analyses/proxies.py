@@ -127,7 +127,9 @@ def _estimate(found: Estimate) -> Quantity:
 
 def _line(law: PowerLaw | None, name: str) -> tuple[Cell, Cell]:
     if law is None:
-        few = Missing(metric=name, reason="too_few_samples", detail="needs 4 points at 3 sizes")
+        few = Missing(
+            metric=name, reason="too_few_samples", detail=f"needs {FEWEST} points at 3 sizes"
+        )
         return few, few
     return Quantity(law.exponent, "ratio", law.low, law.high), f"× {law.spread:.2f}"
 

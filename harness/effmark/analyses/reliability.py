@@ -48,6 +48,16 @@ class Step:
     repetitions: int
     found: Dior
 
+    @property
+    def undefined(self) -> float:
+        """Return the share of resamples in which all configurations tie: they have no order."""
+        return self.found.undefined / self.repetitions
+
+    @property
+    def lower_bound(self) -> float:
+        """Return the DIoR, -1 where more than 5 % of the resamples show no order at all."""
+        return -1.0 if self.found.value is None or self.undefined > 0.05 else self.found.value
+
 
 def steps(table: Sequence[Sequence[float]], *, seed: int = 0) -> list[Step]:
     """Return the reliability at growing numbers of columns, the last being all of them."""
@@ -89,19 +99,25 @@ def reliability(
     """
     scores = _scores(field, name, over, everything=everything)
     found = steps(scores.table)
+    full = found[-1].found
+    shared = sum(rate == max(full.win_rates) for rate in full.win_rates)
     wanted = resolution_wanted or abs(_mean(max(scores.table, key=_mean))) / 20
-    tables = [_win_rates(scores, found[-1].found), _sizes(scores, found)]
-    if scores.columns == "items":
+    tables = [_win_rates(scores, full), _sizes(scores, found, shared)]
+    if scores.columns == "items" and full.value is not None:
         tables.append(_resolutions(scores, wanted))
-    enough = next((s.size for s in found if (s.found.value or -1) >= dior_wanted), None)
+    enough = next((s.size for s in found if s.lower_bound >= dior_wanted), None)
     values = {
         "metric": scores.metric, "columns": scores.columns, "count": scores.count,
-        "dior": found[-1].found.value, "leader_flips": found[-1].found.switch_rate,
-        "enough": enough, "dior_wanted": dior_wanted,
+        "dior": full.value,
+        "leader_flips": None if shared > 1 else full.switch_rate,
+        "undefined": found[-1].undefined,
+        "shared_lead": shared,
+        "enough": enough,
+        "dior_wanted": dior_wanted,
     }  # fmt: skip
     return Finding(
         "reliability", f"Reliability of the ranking by {METRICS[scores.metric].label}",
-        _conclusion(scores, found[-1].found, enough, dior_wanted), (_SCOPE,), tuple(tables),
+        _conclusion(scores, found[-1], shared, enough, dior_wanted), (_SCOPE,), tuple(tables),
         field.suite, field.machine, "", values,
     )  # fmt: skip
 
@@ -141,14 +157,18 @@ def _win_rates(scores: Scores, full: Dior) -> Table:
     )  # fmt: skip
 
 
-def _sizes(scores: Scores, found: Sequence[Step]) -> Table:
-    rows = []
-    for step in found:
-        rows.append((str(step.size), _dior(step.found), Quantity(step.found.switch_rate),
-                     Quantity(step.found.max_difference)))  # fmt: skip
+def _sizes(scores: Scores, found: Sequence[Step], shared: int) -> Table:
+    """Return what fewer items would give; a lead that is shared cannot flip."""
+    why = f"{shared} share the first place"
+    tie = Missing(metric="leader_flips", reason="undefined", detail=why)
+    rows = tuple(
+        (str(step.size), _dior(step.found), Quantity(step.undefined),
+         tie if shared > 1 else Quantity(step.found.switch_rate), Quantity(step.found.max_difference))
+        for step in found
+    )  # fmt: skip
     return Table(
         f"if there were so many {scores.columns}",
-        (scores.columns, "DIoR", "leader flips", "change of a win rate"), tuple(rows),
+        (scores.columns, "DIoR", "no order at all", "leader flips", "change of a win rate"), rows,
     )  # fmt: skip
 
 
@@ -160,7 +180,7 @@ def _dior(found: Dior) -> Cell:
 
 def _resolutions(scores: Scores, wanted: float) -> Table:
     """Return what the items resolve for the typical and the widest pair, and what is needed."""
-    pairs = list(itertools.combinations(scores.table, 2))
+    pairs = [(a, b) for a, b in itertools.combinations(scores.table, 2) if a != b]
     widths = sorted((resolution(a, b), i) for i, (a, b) in enumerate(pairs))
     unit = METRICS[scores.metric].unit
     middle = median([w for w, _ in widths])
@@ -173,18 +193,22 @@ def _resolutions(scores: Scores, wanted: float) -> Table:
         a, b = pairs[index]
         rows.append((label, Quantity(width, unit), str(needed_items(a, b, wanted))))
     target = Quantity(wanted, unit).text
-    return Table("what these items can show (power 0.8, level 0.05)",
+    return Table("what these items can show (power 0.8, level 0.05), pairs that differ",
                  ("", "smallest difference", f"items for {target}"), tuple(rows))  # fmt: skip
 
 
-def _conclusion(scores: Scores, full: Dior, enough: int | None, wanted: float) -> str:
-    what = f"{scores.count} {scores.columns}"
-    if full.value is None:
-        return f"On {what} no two of {len(scores.names)} configurations can be told apart."
-    text = (
-        f"With {what} the order of {len(scores.names)} configurations has DIoR {full.value:.2f}, "
-        f"and the leader changes in {100 * full.switch_rate:.0f} % of redraws"
-    )
+def _conclusion(scores: Scores, last: Step, shared: int, enough: int | None, wanted: float) -> str:
+    what, count = f"{scores.count} {scores.columns}", len(scores.names)
+    if last.found.value is None:
+        return f"On {what} no two of {count} configurations can be told apart."
+    text = f"With {what} the order of {count} configurations has DIoR {last.found.value:.2f}"
+    if last.undefined > 0.05:
+        share = f"{100 * last.undefined:.0f} %"
+        text += f", counted only where there is an order: {share} of redraws show none"
+    if shared > 1:
+        text += f"; {shared} share the first place"
+    else:
+        text += f", and the leader changes in {100 * last.found.switch_rate:.0f} % of redraws"
     if enough is None:
-        return f"{text}: DIoR {wanted:g} needs more {scores.columns} than there are."
-    return f"{text}: {enough} {scores.columns} would do for DIoR {wanted:g}."
+        return f"{text}. DIoR {wanted:g} needs more {scores.columns} than there are."
+    return f"{text}. {enough} {scores.columns} would do for DIoR {wanted:g}."

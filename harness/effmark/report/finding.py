@@ -20,7 +20,7 @@ __all__ = ["print_catalogue", "print_finding"]
 
 _GAP = 2
 _SHOWN = 30
-_MOST_NAME = 60
+_MOST_NAME = 90
 
 
 def print_finding(finding: Finding, console: Console | None = None) -> None:

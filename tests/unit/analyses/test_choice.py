@@ -118,3 +118,15 @@ def test_limits_name_what_is_wrong_with_them() -> None:
         parse_limit("tpots=2", is_upper=True)
     with pytest.raises(SpecError, match="'2J' is no quantity in s"):
         parse_limit("tpot_s=2J", is_upper=True)
+
+
+def test_equal_configurations_are_named_as_equals(
+    timed: Make, asked: Make, field_of: Callable[..., Field]
+) -> None:
+    records = [timed("torch", p, 0.01) for p in ("fp32", "int8", "int4")]
+    records += [
+        asked("torch", p, answers(r)) for p, r in (("fp32", 150), ("int8", 150), ("int4", 40))
+    ]
+    found = best_choice(field_of(*records), ())
+    assert found.conclusion.startswith("2 configurations share the best accuracy (0.750")
+    assert "P(keeps limits)" not in found.tables[0].columns

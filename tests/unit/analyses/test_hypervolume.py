@@ -66,6 +66,9 @@ def test_series_and_contributions_are_told(
     found = hypervolumes(field_of(*records))
     volumes = found.values["volumes"]
     assert volumes["openvino"] == found.values["all"] > volumes["torch"]
+    shares = {row[0]: row[3] for row in found.tables[0].rows}
+    assert isinstance(shares["openvino"], Quantity)
+    assert shares["openvino"].value == 1.0
     lost = {row[0]: row[1] for row in found.tables[1].rows}
     assert set(lost) == {"openvino fp32", "openvino int4"}
     assert all(isinstance(v, Quantity) and v.value > 0 for v in lost.values())

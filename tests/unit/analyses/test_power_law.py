@@ -48,7 +48,7 @@ def test_the_bootstrap_interval_covers_the_true_exponent(
 
 
 def test_an_exact_law_is_found_exactly() -> None:
-    sizes = [1.0, 3.0, 10.0, 30.0]
+    sizes = [1.0, 3.0, 10.0, 30.0, 50.0]
     found = fit_power_law(sizes, [5 * s**1.5 for s in sizes])
     assert found.exponent == pytest.approx(1.5)
     assert (found.low, found.high) == pytest.approx((1.5, 1.5))
@@ -59,22 +59,22 @@ def test_an_exact_law_is_found_exactly() -> None:
 
 
 def test_nothing_is_extrapolated() -> None:
-    found = fit_power_law([1.0, 2.0, 4.0, 8.0], [1.0, 2.1, 3.9, 8.2])
+    found = fit_power_law([1.0, 2.0, 4.0, 6.0, 8.0], [1.0, 2.1, 3.9, 6.1, 8.2])
     assert found.at(0.99) is None
     assert found.at(8.01) is None
 
 
 def test_too_few_points_and_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 points at 3 sizes, wants 4 at 3 or more"):
-        fit_power_law([1, 2, 3], [1, 2, 3])
-    with pytest.raises(ValueError, match="4 points at 2 sizes"):
-        fit_power_law([1, 1, 2, 2], [1, 2, 3, 4])
+    with pytest.raises(ValueError, match="4 points at 4 sizes, wants 5 at 3 or more"):
+        fit_power_law([1, 2, 3, 4], [1, 2, 3, 4])
+    with pytest.raises(ValueError, match="5 points at 2 sizes"):
+        fit_power_law([1, 1, 2, 2, 2], [1, 2, 3, 4, 5])
     with pytest.raises(ValueError, match="wants finite numbers above 0"):
-        fit_power_law([1, 2, 3, 4], [1, 0, 3, 4])
+        fit_power_law([1, 2, 3, 4, 5], [1, 0, 3, 4, 5])
 
 
 def test_equal_numbers_give_equal_intervals() -> None:
-    x, y = [1.0, 2.0, 4.0, 8.0], [1.0, 2.1, 3.9, 8.2]
+    x, y = [1.0, 2.0, 4.0, 6.0, 8.0], [1.0, 2.1, 3.9, 6.1, 8.2]
     assert fit_power_law(x, y) == fit_power_law(x, y)
 
 
@@ -140,7 +140,7 @@ def test_a_proxy_that_is_the_same_for_all_has_no_verdict() -> None:
 def test_three_configurations_validate_no_proxy(
     timed: Make, field_of: Callable[..., Field]
 ) -> None:
-    with pytest.raises(TooLittle, match="needs 4 configurations"):
+    with pytest.raises(TooLittle, match="needs 5 configurations"):
         proxies(field_of(*sizes(timed)[:3]), ["tpot_s"])
 
 
@@ -156,7 +156,7 @@ def test_prompt_exponents_come_from_series_that_change_nothing_else(
     records = [
         timed("torch", precision, 0.01, ttft_s=1e-3 * prompt**power,
               workload=Decode(prompt_tokens=prompt, new_tokens=16))
-        for precision, power in (("fp32", 1.0), ("int4", 0.5)) for prompt in (32, 64, 128, 256)
+        for precision, power in (("fp32", 1.0), ("int4", 0.5)) for prompt in (32, 64, 128, 192, 256)
     ]  # fmt: skip
     found = exponents(field_of(*records))
     assert (found.values["size"], found.values["metric"]) == ("prompt_tokens", "ttft_s")

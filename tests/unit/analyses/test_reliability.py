@@ -57,6 +57,18 @@ def test_identical_answers_cannot_be_told_apart(
     assert found.conclusion == "On 40 items no two of 2 configurations can be told apart."
 
 
+def test_redraws_without_any_order_do_not_count_as_agreement(
+    asked: Make, field_of: Callable[..., Field]
+) -> None:
+    first = answers(0.5, 40, "x")
+    second = [1 - first[0], *first[1:]]  # a single answer differs: most redraws show no order
+    found = reliability(field_of(asked("torch", "fp32", first), asked("torch", "int4", second)))
+    assert found.values["dior"] == 1.0
+    assert found.values["undefined"] > 0.3
+    assert found.values["enough"] is None
+    assert "of redraws show none" in found.conclusion
+
+
 def test_times_are_ranked_over_workloads(timed: Make, field_of: Callable[..., Field]) -> None:
     records = [
         timed("torch", precision, step_s, workload=Decode(prompt_tokens=p, new_tokens=16))
