@@ -6,6 +6,8 @@ each time by a rename, with the energy that a constant power has drawn since the
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -73,7 +75,9 @@ def cpu(root: Path, governor: str, *, no_turbo: bool, khz: int) -> None:
 
 
 def move(root: Path, watts: float, period_s: float, range_uj: int) -> None:
-    """Move the package counter until killed."""
+    """Move the package counter until killed; hardware is not kept waiting, where we may say so."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     file = root / "class/powercap/intel-rapl:0/energy_uj"
     due = time.monotonic()
     while True:

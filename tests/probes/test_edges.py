@@ -215,6 +215,9 @@ def test_two_devices_add_up_with_their_errors_and_a_part_is_not_the_whole() -> N
     assert whole.joules == pytest.approx(400 * (whole.end_s - whole.start_s))
     assert whole.err_window_rel == pytest.approx(0.006, rel=0.01)
     assert {p.scope for p in parts if isinstance(p, EnergyReading)} == {"part:gpu_board"}
+    steady, *_ = combined([(a,), (b,)], [1.0, 3.0])
+    assert isinstance(steady, EnergyReading)
+    assert steady.err_window_rel == pytest.approx(0.001 + 0.05 * 4 / 400 / 10, rel=0.01)
     lost = Missing(metric="energy", reason="failed", detail="GPU is lost")
     assert all(
         not isinstance(f, EnergyReading) or f.scope == "part:gpu_board"

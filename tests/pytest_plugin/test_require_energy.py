@@ -28,7 +28,7 @@ def rapl_root(tmp_path: Path) -> Iterator[Path]:
     for name, text in (("name", "package-0"), ("max_energy_range_uj", "262143328850"),
                        ("energy_uj", "0")):  # fmt: skip
         (folder / name).write_text(f"{text}\n")
-    command = [sys.executable, str(FAKES / "sysfs.py"), str(tmp_path / "sys"), "80", "0.01"]
+    command = [sys.executable, str(FAKES / "sysfs.py"), str(tmp_path / "sys"), "80", "0.05"]
     mover = subprocess.Popen(command)
     deadline = time.monotonic() + 10
     while (folder / "energy_uj").read_text() == "0\n":

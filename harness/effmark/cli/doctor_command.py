@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
-from effmark.probes.checkup import calibrate, check_machine
-from effmark.report.doctor import doctor_text
-
 __all__ = ["command"]
+
+_WIDEST = 110
 
 
 @click.command("doctor")
@@ -16,7 +17,13 @@ __all__ = ["command"]
 def command(fit: bool, as_json: bool) -> None:
     """Run every probe for two seconds and say what this machine can measure and how well."""
     if fit:
+        from effmark.probes.cpu_calibration import calibrate
+
         click.echo(calibrate())
         return
+    from effmark.probes.checkup import check_machine
+    from effmark.report.doctor import doctor_text
+
     found = check_machine()
-    click.echo(found.model_dump_json() if as_json else doctor_text(found))
+    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    click.echo(found.model_dump_json() if as_json else doctor_text(found, width))

@@ -7,7 +7,6 @@ interval of the ratio of the two medians is the smallest difference that such a 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import random
@@ -15,42 +14,31 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from effmark.cache import default_cache
 from effmark.environment import capture_environment
-from effmark.errors import PrerequisiteError
-from effmark.perf_events import CounterAbsent, open_counter
-from effmark.probes.contract import Instrument, Target, sysfs_root
-from effmark.probes.cpu_time import CALIBRATION_FILE
+from effmark.probes.contract import Instrument, Seen, Target, sysfs_root
 from effmark.probes.energy import EnergyMeter
+from effmark.probes.findings import Finding, findings_of
 from effmark.probes.hwmon import amd_cards
-from effmark.probes.memory import PeakMemory
 from effmark.probes.state import MachineWatch
-from effmark.record import EnergyReading, Environment, Measured, Missing
+from effmark.probes.tables import rates_used
+from effmark.record import EnergyReading, Environment, Missing, RatesUsed
 from effmark.schema import Frozen
+from effmark.spec import Rates
 from effmark.stats import ratio_of_medians_interval
 
-__all__ = ["Checkup", "DeviceCheck", "Finding", "Noise", "calibrate", "check_machine"]
+__all__ = ["Checkup", "DeviceCheck", "Noise", "check_machine"]
 
 _WATCH_S = 2.0
+_LEARN_S = 1.5
 _MODELS_S = 4.0
 """Time for codecarbon to open."""
 _NOISE_S = 2.0
 _WORK_B = 1 << 20
 _GRADES = ((0.003, "A"), (0.01, "B"), (0.03, "C"), (0.10, "D"))
 """Smallest visible difference and its grade; E is worse than all."""
-
-
-class Finding(Frozen):
-    """One thing that could be better, and the command that makes it so."""
-
-    subject: str
-    state: str
-    remedy: str = ""
-    """Empty: nothing to do."""
 
 
 class DeviceCheck(Frozen):
@@ -60,6 +48,8 @@ class DeviceCheck(Frozen):
     instruments: tuple[Instrument, ...]
     readings: tuple[EnergyReading, ...]
     missing: tuple[Missing, ...]
+    seen: Seen
+    """Clocks, heat and memory of the device meanwhile."""
     sampler_cpu_ratio: float | None
     """CPU time of the sampler per second, of one core."""
 
@@ -80,6 +70,8 @@ class Checkup(Frozen):
 
     environment: Environment
     devices: tuple[DeviceCheck, ...]
+    rates: RatesUsed
+    """Carbon and prices that a run on the CPU would use here."""
     findings: tuple[Finding, ...]
     noise: Noise
 
@@ -94,10 +86,12 @@ def check_machine() -> Checkup:
     environment = capture_environment({}).model_copy(
         update={"state": seen.state, "unknown": seen.unknown}
     )
+    rates = rates_used(Rates(), environment, "cpu")
     return Checkup(
         environment=environment,
         devices=devices,
-        findings=tuple(_findings(environment)),
+        rates=rates,
+        findings=tuple(findings_of(environment, rates)),
         noise=noise,
     )
 
@@ -105,30 +99,41 @@ def check_machine() -> Checkup:
 def _devices() -> list[str]:
     """Return the devices whose instruments are tried."""
     devices = ["cpu"]
-    if Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") or _nvml_opens():
-        devices.append("cuda:0")
-    if amd_cards(sysfs_root()):
-        devices.append("rocm:0")
+    gpus = _nvml_count()
+    if gpus or Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi"):
+        devices.append(_together("cuda", gpus or 1))
+    if cards := amd_cards(sysfs_root()):
+        devices.append(_together("rocm", len(cards)))
     return devices
 
 
-def _nvml_opens() -> bool:
-    """Return whether NVML starts, asked in a process of its own because it may hang."""
+def _together(kind: str, count: int) -> str:
+    return f"{kind}:{','.join(str(number) for number in range(count))}"
+
+
+def _nvml_count() -> int:
+    """Return how many GPUs may be used, asked in a process of its own because NVML may hang."""
     text = "import pynvml; pynvml.nvmlInit(); print(pynvml.nvmlDeviceGetCount())"
     if find_spec("pynvml") is None:
-        return False
+        return 0
     try:
         done = subprocess.run([sys.executable, "-c", text], capture_output=True, timeout=10,
                               check=False)  # fmt: skip
     except subprocess.TimeoutExpired:
-        return True  # there is something; the probe will say what
-    return done.returncode == 0 and done.stdout.strip() != b"0"
+        return 1  # there is something; the probe will say what
+    count = int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return count if visible is None else min(count, len([v for v in visible.split(",") if v]))
 
 
 def _check(device: str) -> DeviceCheck:
     meter = EnergyMeter(Target(device=device, pids=(os.getpid(),)))
     instruments = meter.instruments
-    if not meter.measures:
+    if meter.measures:  # so that the sampler knows the counters when its own cost is read
+        meter.start()
+        time.sleep(_LEARN_S)
+        meter.stop(0.0)
+    else:
         time.sleep(_MODELS_S)
     (pid,) = meter.pids
     before = _cpu_s(pid)
@@ -139,6 +144,7 @@ def _check(device: str) -> DeviceCheck:
     spent = _cpu_s(pid)
     length = time.monotonic() - start
     readings, missing = meter.stop(start)
+    seen = meter.seen
     meter.close()
     ratio = None if before is None or spent is None else (spent - before) / length
     return DeviceCheck(
@@ -146,6 +152,7 @@ def _check(device: str) -> DeviceCheck:
         instruments=instruments,
         readings=tuple(readings),
         missing=tuple(missing),
+        seen=seen,
         sampler_cpu_ratio=ratio,
     )
 
@@ -179,103 +186,3 @@ def _noise() -> Noise:
     spread = (ordered[3 * n // 4] - ordered[n // 4]) / ordered[n // 2]
     grade = next((name for limit, name in _GRADES if visible <= limit), "E")
     return Noise(grade=grade, smallest_visible_ratio=visible, spread_ratio=spread, repetitions=n)
-
-
-def _findings(environment: Environment) -> Iterator[Finding]:
-    yield from _of_cpu(environment)
-    counter = open_counter()
-    if isinstance(counter, CounterAbsent):
-        yield Finding(subject="instruction counter", state=counter.reason, remedy=counter.detail)
-    else:
-        counter.close()
-        yield Finding(subject="instruction counter", state="available")
-    yield _of_memory()
-    for module, extra in (("codecarbon", "energy"), ("pynvml", "nvidia")):
-        if find_spec(module) is None:
-            remedy = f"pip install 'effmark[{extra}]'"
-            yield Finding(subject=f"package {module}", state="not installed", remedy=remedy)
-
-
-def _of_cpu(environment: Environment) -> Iterator[Finding]:
-    state, unknown = environment.state, environment.unknown
-    governor = state.get("governor")
-    if governor is None:
-        yield Finding(subject="frequency governor", state=f"unknown, {unknown.get('governor', '')}")
-    else:
-        remedy = "" if governor == "performance" else "sudo cpupower frequency-set -g performance"
-        yield Finding(subject="frequency governor", state=str(governor), remedy=remedy)
-    if state.get("turbo") is True:
-        remedy = "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 | "
-        remedy += "sudo tee /sys/devices/system/cpu/cpufreq/boost, where steady beats fast"
-        yield Finding(subject="turbo", state="on", remedy=remedy)
-    for key, words, limit in (
-        ("psi_cpu_before_ratio", "of the last 10 s somebody waited for a core", 0.05),
-        ("foreign_cpu_ratio", "of a core is used by other processes", 0.05),
-        ("steal_ratio", "of the time is taken by the hypervisor", 0.01),
-    ):
-        value = state.get(key)
-        if isinstance(value, float):
-            remedy = "stop other work, or run interleaved" if value > limit else ""
-            yield Finding(subject=key, state=f"{100 * value:.1f} % {words}", remedy=remedy)
-
-
-def _of_memory() -> Finding:
-    memory = PeakMemory()
-    memory.start()
-    found = memory.stop("peak_memory_b")
-    if isinstance(found, Measured):
-        return Finding(subject="peak memory", state="VmHWM of the process tree")
-    return Finding(subject="peak memory", state=found.reason, remedy=found.detail)
-
-
-def calibrate(cache: Path | None = None) -> str:
-    """Fit the CPU-time model to a counter or meter of this machine; return what was found.
-
-    Raises:
-        PrerequisiteError: nothing here measures the energy of the CPU.
-    """
-    meter = EnergyMeter(Target(pids=(os.getpid(),)))
-    try:
-        if not meter.measures:
-            raise PrerequisiteError("doctor: nothing here measures energy, so nothing to fit to; "
-                                    "connect a meter (EFFMARK_METER) or allow RAPL")  # fmt: skip
-        idle_w, source = _mean_power(meter, 0)
-        busy_w, _ = _mean_power(meter, os.cpu_count() or 1)
-    finally:
-        meter.close()
-    if busy_w <= idle_w:
-        raise PrerequisiteError(f"doctor: {busy_w:.3g} W busy is not above {idle_w:.3g} W idle; "
-                                "calibrate on an idle machine")  # fmt: skip
-    cpus = os.cpu_count() or 1
-    path = (cache or default_cache()) / CALIBRATION_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = {
-        "cpu": capture_environment({}).cpu,
-        "idle_w": idle_w / cpus,
-        "max_w": busy_w / cpus,
-        "source": f"calibrated by {source}",
-        "err_rel": 0.2,
-    }
-    path.write_text(json.dumps(found))
-    return f"{idle_w:.3g} W idle, {busy_w:.3g} W busy by {source}; kept in {path}"
-
-
-def _mean_power(meter: EnergyMeter, workers: int) -> tuple[float, str]:
-    """Return the mean power in W with some processes busy, and whose reading it is."""
-    text = "while True: pass"
-    busy = [subprocess.Popen([sys.executable, "-c", text]) for _ in range(workers)]
-    try:
-        time.sleep(0.5)
-        meter.start()
-        time.sleep(_WATCH_S)
-        readings, _ = meter.stop(0.0)
-    finally:
-        for process in busy:
-            process.kill()
-            process.wait()
-    for scope in ("wall", "package", "psys"):
-        mine = [r for r in readings if r.scope == scope and r.source != "model_estimate"]
-        if mine:
-            seconds = sum(r.end_s - r.start_s for r in mine)
-            return sum(r.joules for r in mine) / seconds, f"{mine[0].probe} ({scope})"
-    raise PrerequisiteError("doctor: no reading of the package or of the wall to fit to")

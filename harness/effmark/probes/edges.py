@@ -110,6 +110,16 @@ class CounterFollower:
             if b.time_s > a.time_s
         ]
 
+    def swing_w(self) -> float | None:
+        """Return by how much the power between refreshes was off its mean at most, in W."""
+        watts = [power for _, power in self.powers()]
+        if len(watts) < 2:
+            return None
+        mean = (self.edges[-1].joules - self.edges[0].joules) / (
+            self.edges[-1].time_s - self.edges[0].time_s
+        )
+        return max(abs(power - mean) for power in watts)
+
     @property
     def fast(self) -> bool:
         """Return whether the counter is refreshed faster than it is read."""

@@ -113,7 +113,10 @@ class ExternalMeter:
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
         """Return the meter, if an address was given and somebody answers."""
         if not self._address:
-            return absent("not_present", "no meter; set EFFMARK_METER=tcp://HOST:PORT")
+            return absent(
+                "not_present",
+                "no meter; set EFFMARK_METER=tcp://HOST:PORT, serial:///dev/ttyUSB0 or csv:///FILE",
+            )
         try:
             self._connect()
         except ImportError:

@@ -83,7 +83,8 @@ class NvmlProbe:
 
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy of the devices together."""
-        return combined([device.stop(start_s, end_s) for device in self._devices])
+        found = [device.stop(start_s, end_s) for device in self._devices]
+        return combined(found, [device.swing_w for device in self._devices])
 
     def seen(self) -> Seen:
         """Return the state of the devices: of each number the worst, of memory the sum."""
@@ -216,6 +217,11 @@ class _Device:
             return by_counter
         by_power = power_readings(self._sensor, power, start_s, end_s)
         return (*by_counter, *self._doubted(by_power))
+
+    @property
+    def swing_w(self) -> float | None:
+        """Return by how much the power was off its mean at most, in W; None where unknown."""
+        return self._follower.swing_w() if self._has_counter else None
 
     def _doubted(self, found: Found) -> Found:
         """Return readings that say what disturbed them."""

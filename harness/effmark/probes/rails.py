@@ -59,7 +59,9 @@ class RailsProbe:
         pattern = "bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in[0-9]_label"
         labels = sorted(self._root.glob(pattern))
         if not labels:
-            return absent("not_present", f"no {self._root}/{pattern}; only a Jetson has it")
+            if not any(self._root.glob("bus/i2c/drivers/ina3221*")):
+                return absent("not_applicable", f"no INA3221 in {self._root}; only a Jetson has it")
+            return absent("not_present", f"no {self._root}/{pattern}; load its hwmon driver")
         for label in labels:
             try:
                 self._rails.append(_Rail(label))

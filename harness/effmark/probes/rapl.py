@@ -88,7 +88,8 @@ class RaplProbe:
         folder = self._root / "class" / "powercap"
         found = sorted(folder.glob("intel-rapl:*"))
         if not found:
-            detail = f"no {folder}/intel-rapl:*; a virtual machine or a container seldom has it"
+            detail = f"no {folder}/intel-rapl:*; a container must be given it (docker run -v "
+            detail += "/sys/class/powercap:/sys/class/powercap:ro); a virtual machine has none"
             return absent("not_present", detail)
         try:
             for zone in found:
@@ -140,7 +141,7 @@ class RaplProbe:
             parts = [
                 counter_readings(zone.sensor, zone.follower, None, start_s, end_s) for zone in zones
             ]
-            found = (*found, *combined(parts))
+            found = (*found, *combined(parts, [zone.follower.swing_w() for zone in zones]))
         return found
 
     def traces(self) -> tuple[Trace, ...]:

@@ -180,23 +180,29 @@ def power_readings(
     return tuple(found)
 
 
-def combined(parts: Sequence[Found]) -> Found:
+def combined(parts: Sequence[Found], swings_w: Sequence[float | None] = ()) -> Found:
     """Return the readings of several devices as those of one, window by window.
 
     Every device has its own edges: each is scaled to the common window by its mean power, the
     joules and the absolute errors are added. A device without readings leaves no sum: a part is
     not the whole. The parts stay in the record under `part:SCOPE`.
+
+    Args:
+        parts: what was found of each device.
+        swings_w: by how much the power of each device was off its mean at most, in W; what is cut
+            off its window can be wrong by that. Without it, by all of it.
     """
     if len(parts) == 1:
         return parts[0]
     absences = [f for part in parts for f in part if isinstance(f, Missing)]
     readings = [[f for f in part if not isinstance(f, Missing)] for part in parts]
     named = [r.model_copy(update={"scope": f"part:{r.scope}"}) for part in readings for r in part]
-    sums = [] if absences else [_sum(group) for group in zip(*readings, strict=False)]
+    swings = swings_w or [None] * len(parts)
+    sums = [] if absences else [_sum(group, swings) for group in zip(*readings, strict=False)]
     return (*sums, *named, *absences)
 
 
-def _sum(parts: Sequence[EnergyReading]) -> EnergyReading:
+def _sum(parts: Sequence[EnergyReading], swings_w: Sequence[float | None]) -> EnergyReading:
     start, end = max(p.start_s for p in parts), min(p.end_s for p in parts)
     shares = [(end - start) / (p.end_s - p.start_s) for p in parts]
     joules = [p.joules * share for p, share in zip(parts, shares, strict=True)]
@@ -207,9 +213,11 @@ def _sum(parts: Sequence[EnergyReading]) -> EnergyReading:
             return None
         return sum(j * e for j, e in zip(joules, errors, strict=True) if e is not None) / whole
 
-    moved = [abs(1 - share) for share in shares]
+    cut_s = [(p.end_s - p.start_s) - (end - start) for p in parts]
+    means_w = [p.joules / (p.end_s - p.start_s) for p in parts]
+    swings = [mean if w is None else w for w, mean in zip(swings_w, means_w, strict=True)]
+    scaled = sum(s * w for s, w in zip(cut_s, swings, strict=True)) / whole
     window = weighted([p.err_window_rel for p in parts])
-    scaled = weighted(moved) or 0.0
     return parts[0].model_copy(
         update={
             "joules": whole,

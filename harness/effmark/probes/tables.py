@@ -174,7 +174,8 @@ def _device(asked: Rates, environment: Environment, device: str) -> Rate | str:
         return f"{told}; give rates.usd_per_device_hour in the suite"
     row = device_price(names[0])
     if row is None:
-        return f"the table of prices has no {names[0]!r}; give rates.usd_per_device_hour"
+        missing = f"the table of prices has no {names[0]!r}"
+        return f"{missing}; give rates.usd_per_device_hour in the suite"
     units = (os.cpu_count() or 1) if kind == "cpu" else count
     source = f"{units} x {row.name}: {row.source}"
     return Rate(value=units * row.price, unit="USD/h", source=source, date=row.date)
