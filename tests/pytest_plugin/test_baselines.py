@@ -1,11 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
 import pytest
-
-from effmark.store import read_records
 
 pytest_plugins = ["pytester"]
 
@@ -71,24 +66,6 @@ def test_a_slowed_function_fails_an_equal_one_passes_and_what_cannot_be_told_is_
     shown.stdout.fnmatch_lines(["*test_work*×*"])
 
 
-def test_a_revision_is_found_by_its_clean_measurements(
-    pytester: pytest.Pytester, quick: tuple[str, ...]
-) -> None:
-    pytester.makepyfile(test_it=TEST.format(seconds=0.01))
-    _git(pytester.path, "init", "-q")
-    _git(pytester.path, "add", "test_it.py")
-    _git(pytester.path, "commit", "-q", "-m", "first")
-    early = pytester.runpytest_inprocess(*quick, "--effmark-compare", "git:HEAD")
-    assert early.ret == pytest.ExitCode.USAGE_ERROR
-    early.stderr.fnmatch_lines(["*revision 'HEAD' (*) was not measured*git worktree add*"])
-    pytester.runpytest_inprocess(*quick, "--effmark-save", "first").assert_outcomes(passed=1)
-    shown = pytester.runpytest_inprocess(*quick, "--effmark-compare", "git:HEAD")
-    shown.stdout.fnmatch_lines(["*test_work*×*undecided*"])
-    (record,) = read_records(pytester.path / ".effmark")
-    assert record.environment is not None
-    assert record.environment.git_revision == _git(pytester.path, "rev-parse", "HEAD")
-
-
 @pytest.mark.parametrize("name", ["../up", "git:--help", "git:nowhere"])
 def test_a_name_that_is_no_name_is_refused_before_anything_runs(
     pytester: pytest.Pytester, quick: tuple[str, ...], name: str
@@ -96,12 +73,3 @@ def test_a_name_that_is_no_name_is_refused_before_anything_runs(
     pytester.makepyfile(test_it=TEST.format(seconds=0.01))
     result = pytester.runpytest_inprocess(*quick, f"--effmark-compare={name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
-    done = subprocess.run(
-        ["git", "-C", str(folder), *identity, *arguments],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return done.stdout.strip()

@@ -64,7 +64,7 @@ def test_a_round_that_does_not_come_to_its_end_is_told(
     )
     result = pytester.runpytest_inprocess(*quick, "--effmark-runs=3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*effmark: process 1 of 3 ended with 7:*"])
+    result.stderr.fnmatch_lines(["*effmark: a fresh process ended with 7:*"])
 
 
 def test_a_round_that_measures_nothing_says_so(
@@ -81,7 +81,7 @@ def test_a_round_that_measures_nothing_says_so(
     )
     result = pytester.runpytest_inprocess(*quick, "--effmark-runs=2")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["effmark: process 1 measured nothing: *1 failed*"])
+    result.stdout.fnmatch_lines(["effmark: a fresh process measured nothing: *1 failed*"])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_round_is_this_command_again_and_nothing_stops_it_early(
     given = ["-x", "tests/efficiency", "--effmark-save", "main"]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest"])
     command = round_command(given, has_xdist=True)
-    assert command[:4] == [sys.executable, "-P", "-m", "pytest"]
-    assert command[4:] == [*given, "--effmark-runs=1", "--maxfail=0", "-n0"]
+    assert command[:4] == (sys.executable, "-P", "-m", "pytest")
+    assert command[4:] == (*given, "--effmark-runs=1", "--maxfail=0", "-n0")
     monkeypatch.setattr(sys, "argv", ["/lib/pytest/__main__.py"])
-    assert round_command(given, has_xdist=False)[1:3] == ["-m", "pytest"]
+    assert round_command(given, has_xdist=False)[1:3] == ("-m", "pytest")

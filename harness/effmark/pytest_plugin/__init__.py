@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--effmark-bytecodes", action="store_true",
         help="Count executed Python instructions also where no limit asks.")  # fmt: skip
     add("--effmark-round", metavar="FOLDER", help=argparse.SUPPRESS)
+    add("--effmark-elsewhere", metavar="FOLDER", help=argparse.SUPPRESS)
     add("--effmark-energy", action="store_true", help="Measure energy also where no limit asks.")
     add("--effmark-require-energy", action="store_true",
         help="Fail tests whose energy is missing or only estimated.")  # fmt: skip
@@ -95,8 +96,11 @@ def _check_names(config: pytest.Config, save: str | None, compare: str | None) -
     try:
         if save:
             check_name(save)
-        if compare:
-            _session(config).baselines.load(compare)
+        baselines = _session(config).baselines
+        if compare and compare.startswith("git:") and not config.getoption("numprocesses", None):
+            baselines.commit(compare)  # what was not measured yet can be
+        elif compare:
+            baselines.load(compare)
     except EffmarkError as error:
         raise pytest.UsageError(f"effmark: {error}") from None
 
@@ -135,27 +139,46 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Measure in fresh processes first, where several runs are asked for."""
+    """Measure in fresh processes first, where several runs or a revision are asked for."""
     config = session.config
-    others = config.getoption("--effmark-runs") - 1
-    if others < 1 or session.testsfailed or config.option.collectonly or not config.stash[_TESTS]:
+    runs, compared = config.getoption("--effmark-runs"), config.getoption("--effmark-compare") or ""
+    if _is_round(config) or not (runs > 1 or compared.startswith("git:")):
+        return
+    alone = not (hasattr(config, "workerinput") or config.getoption("numprocesses", None))
+    if session.testsfailed or config.option.collectonly or not config.stash[_TESTS] or not alone:
         return
     _need_posix(config)
-    from effmark.errors import PrerequisiteError
-    from effmark.pytest_plugin.rounds import measure_rounds, round_command
+    from effmark.errors import EffmarkError
+    from effmark.pytest_plugin.before import Asking, measure_before
 
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
-    has_xdist = config.pluginmanager.has_plugin("xdist")
     given = config.invocation_params
+    asking = Asking(
+        tuple(str(argument) for argument in given.args),
+        given.dir,
+        runs,
+        config.pluginmanager.has_plugin("xdist"),
+    )
+    say = reporter.write_line if reporter is not None else lambda text: None
     try:
-        _session(config).rounds = measure_rounds(
-            round_command([str(a) for a in given.args], has_xdist=has_xdist),
-            given.dir,
-            others,
-            reporter.write_line if reporter is not None else lambda text: None,
-        )
-    except PrerequisiteError as error:
+        measure_before(_session(config), asking, say)
+    except EffmarkError as error:
         raise pytest.UsageError(f"effmark: {error}") from None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Refuse to have measured another revision with modules of the checkout."""
+    elsewhere = session.config.getoption("--effmark-elsewhere")
+    if elsewhere is None:
+        return
+    from effmark.pytest_plugin.worktree import imported_from
+
+    found = imported_from(Path(elsewhere), session.config.rootpath)
+    if found:
+        pytest.exit(
+            f"module {found} comes from the checkout and not from the revision that is measured",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
 
 
 def _uses(item: pytest.Item) -> bool:

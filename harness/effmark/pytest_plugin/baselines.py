@@ -6,14 +6,14 @@ Every run of pytest is one process of the gate's statistics; five make a calibra
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from effmark.compare.noise import FEWEST_PROCESSES, cell_name
-from effmark.errors import SpecError
+from effmark.errors import PrerequisiteError, SpecError
 from effmark.pytest_plugin.judgement import Judgement, absent_metrics, judge
+from effmark.pytest_plugin.worktree import run_git
 from effmark.record import Record
 from effmark.store import Journal, read_records
 
@@ -56,7 +56,7 @@ class Baselines:
             SpecError: there are none.
         """
         if which not in self._loaded:
-            records = self._of_revision(which[4:]) if which.startswith("git:") else self._of(which)
+            records = self._of_revision(which) if which.startswith("git:") else self._of(which)
             cells: dict[str, list[Record]] = {}
             for record in records:
                 cells.setdefault(cell_name(record), []).append(record)
@@ -80,16 +80,41 @@ class Baselines:
     def _names(self) -> list[str]:
         return sorted(p.name.removesuffix(f"-v{_VERSION}") for p in self.folder.glob("*-v*"))
 
-    def _of_revision(self, revision: str) -> list[Record]:
-        """Return clean measurements of a revision, under whichever name they were saved."""
-        commit = _commit(self._root, revision)
+    def commit(self, which: str) -> str:
+        """Return the commit that `git:REV` means.
+
+        Raises:
+            SpecError: there is no such revision.
+        """
+        return _commit(self._root, which.removeprefix("git:"))
+
+    def processes(self, which: str) -> int:
+        """Return how many processes have measured `git:REV`, without uncommitted changes."""
+        return _processes(self._clean(self._at(self.commit(which))))
+
+    def add(self, which: str, records: Sequence[Record]) -> None:
+        """Save measurements of `git:REV`, under the name of its commit."""
+        with self.journal(self.commit(which)[:12]) as journal:
+            for record in records:
+                journal.append(record)
+        self._loaded.pop(which, None)
+
+    def _at(self, commit: str) -> list[Record]:
         records = list(read_records(self.folder)) if self.folder.is_dir() else []
-        found = [r for r in records if r.environment and r.environment.git_revision == commit]
-        clean = [r for r in found if r.environment and not r.environment.git_dirty]
+        return [r for r in records if r.environment and r.environment.git_revision == commit]
+
+    def _clean(self, records: Sequence[Record]) -> list[Record]:
+        return [r for r in records if r.environment and not r.environment.git_dirty]
+
+    def _of_revision(self, which: str) -> list[Record]:
+        """Return clean measurements of a revision, under whichever name they were saved."""
+        commit = self.commit(which)
+        found = self._at(commit)
+        clean = self._clean(found)
         if not clean:
             said = "only with uncommitted changes" if found else "not"
             raise SpecError(
-                f"revision {revision!r} ({commit[:12]}) was {said} measured; make up for it: "
+                f"revision {which[4:]!r} ({commit[:12]}) was {said} measured; make up for it: "
                 f"git worktree add ../at-{commit[:7]} {commit[:12]}, and there pytest "
                 f"--effmark-save {commit[:7]} --effmark-runs {FEWEST_PROCESSES} --effmark-dir "
                 f"{self.folder}"
@@ -124,10 +149,7 @@ class Baselines:
 
     def saved(self, name: str) -> str:
         """Return a sentence that says how much is saved under a name, and whether it is enough."""
-        processes: dict[str, set[str]] = {}
-        for record in self._records(name):
-            processes.setdefault(cell_name(record), set()).add(record.process_id)
-        runs = max(map(len, processes.values()), default=0)
+        runs = _processes(self._records(name))
         said = f"saved as {name!r} in {self.folder}: {runs} {'run' if runs == 1 else 'runs'}"
         more = FEWEST_PROCESSES - runs
         if more <= 0:
@@ -135,15 +157,21 @@ class Baselines:
         return f"{said}; the gate wants {more} more, --effmark-runs {more} makes them at once"
 
 
+def _processes(records: Sequence[Record]) -> int:
+    """Return in how many processes the cell that was measured most often was measured."""
+    processes: dict[str, set[str]] = {}
+    for record in records:
+        processes.setdefault(cell_name(record), set()).add(record.process_id)
+    return max(map(len, processes.values()), default=0)
+
+
 @cache
 def _commit(root: Path, revision: str) -> str:
     arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise SpecError(f"git:{revision}: git cannot be run: {error}") from None
-    if done.returncode != 0:
+        found = run_git(root, *arguments)
+    except PrerequisiteError as error:
+        raise SpecError(f"git:{revision}: {error}") from None
+    if found is None:
         raise SpecError(f"git:{revision}: no such revision in {str(root)!r}")
-    return done.stdout.strip()
+    return found

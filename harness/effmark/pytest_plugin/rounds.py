@@ -7,60 +7,58 @@ the same pytest command again, which runs only the tests that measure and saves 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from effmark.compare.noise import cell_name
 from effmark.errors import PrerequisiteError
 from effmark.record import Record
 from effmark.store import read_records
 
-__all__ = ["measure_rounds", "round_command"]
+__all__ = ["Rounds", "round_command"]
 
 _ENDED = (0, 1, 5)
 """Exit codes of pytest that say nothing against a round: passed, failed, no tests."""
 _SHOWN_LINES = 3
 
 
-def measure_rounds(
-    command: Sequence[str], folder: Path, count: int, say: Callable[[str], None]
-) -> dict[str, list[Record]]:
-    """Return what fresh processes measure, by cell, in the order in which they ran.
+@dataclass(frozen=True)
+class Rounds:
+    """How a fresh process measures: this checkout, or that of another revision."""
 
-    Args:
-        command: what each of them runs, without the folder to save in.
-        folder: where they run.
-        count: how many.
-        say: told before each.
+    command: tuple[str, ...]
+    """What is run, without the folder to save in."""
+    folder: Path
+    """Where."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that differ from those of this process."""
 
-    Raises:
-        PrerequisiteError: one of them did not come to its end.
-    """
-    found: dict[str, list[Record]] = {}
-    for number in range(1, count + 1):
-        say(f"effmark: measuring in process {number} of {count + 1}")
+    def measure(self) -> list[Record]:
+        """Return what one more process measures.
+
+        Raises:
+            PrerequisiteError: it did not come to its end, or measured nothing.
+        """
         with tempfile.TemporaryDirectory() as results:
             done = subprocess.run(
-                [*command, f"--effmark-round={results}"],
-                cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                [*self.command, f"--effmark-round={results}"],
+                cwd=self.folder, capture_output=True, text=True, check=False,
+                stdin=subprocess.DEVNULL, env={**os.environ, **self.variables},
             )  # fmt: skip
             last = " / ".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
             if done.returncode not in _ENDED:
-                raise PrerequisiteError(
-                    f"process {number} of {count + 1} ended with {done.returncode}: {last}"
-                )
+                raise PrerequisiteError(f"a fresh process ended with {done.returncode}: {last}")
             records = list(read_records(Path(results)))
-            if not records:
-                say(f"effmark: process {number} measured nothing: {last}")
-            for record in records:
-                found.setdefault(cell_name(record), []).append(record)
-    return found
+        if not records:
+            raise PrerequisiteError(f"a fresh process measured nothing: {last}")
+        return records
 
 
-def round_command(arguments: Sequence[str], *, has_xdist: bool) -> list[str]:
+def round_command(arguments: Sequence[str], *, has_xdist: bool) -> tuple[str, ...]:
     """Return the command of a round: this run's, with what would stop it early taken back.
 
     Args:
@@ -70,4 +68,4 @@ def round_command(arguments: Sequence[str], *, has_xdist: bool) -> list[str]:
     as_module = Path(sys.argv[0]).name == "__main__.py"  # python -m pytest: the folder is on path
     start = [sys.executable, *([] if as_module else ["-P"]), "-m", "pytest"]
     one_process = ["-n0"] if has_xdist else []
-    return [*start, *arguments, "--effmark-runs=1", "--maxfail=0", *one_process]
+    return (*start, *arguments, "--effmark-runs=1", "--maxfail=0", *one_process)
