@@ -65,20 +65,20 @@ def exponent(sizes: Sequence[float], costs: Sequence[Number]) -> Exponent:
     distinct = len(set(sizes))
     if len(sizes) >= FEWEST and distinct >= 3:
         law = fit_power_law(sizes, values)
-        return Exponent(law.exponent, law.low, law.high, distinct, "bootstrap over points")
+        return Exponent(law.exponent, law.low, law.high, distinct, "scatter")
     u = [math.log(s) for s in sizes]
     line = log_line(u, [math.log(v) for v in values])
     errors = [_log_error(c) for c in costs]
     known = [e for e in errors if e is not None]
     if len(known) < len(errors):
-        return Exponent(line.slope, None, None, distinct, "no error known")
+        return Exponent(line.slope, None, None, distinct, "none")
     centre = math.fsum(u) / len(u)
     square = math.fsum((a - centre) ** 2 for a in u)
     error = math.sqrt(
         math.fsum(((a - centre) / square * e) ** 2 for a, e in zip(u, known, strict=True))
     )
     low, high = line.slope - _Z * error, line.slope + _Z * error
-    return Exponent(line.slope, low, high, distinct, "measured errors only")
+    return Exponent(line.slope, low, high, distinct, "errors")
 
 
 def _log_error(number: Number) -> float | None:
@@ -111,17 +111,28 @@ def exponents(
 
 
 def _found(field: Field, size: str, name: str, *, everything: bool) -> dict[str, Exponent]:
-    series: dict[str, dict[float, Number]] = {}
+    series: dict[tuple[str, ...], dict[float, Number]] = {}
     for row in field.rows:
         value, number = _size(row, size), row.number(name)
         good = number is not None and number.value > 0 and (everything or not exclusion(row, name))
         if value is not None and number is not None and good:
-            series.setdefault(_series_name(row, size), {})[value] = number
+            series.setdefault(_series(row, size), {})[value] = number
+    grown = {parts: points for parts, points in series.items() if len(points) > 1}
+    names = _names(list(grown))
     return {
-        key: exponent(list(points), list(points.values()))
-        for key, points in series.items()
-        if len(points) > 1
+        names[parts]: exponent(list(points), list(points.values()))
+        for parts, points in grown.items()
     }
+
+
+def _names(series: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return what tells series apart: parts that all have in common are left out."""
+    differ = [len(set(column)) > 1 for column in zip(*series, strict=True)]
+    found = {}
+    for parts in series:
+        told = [part for part, tells in zip(parts, differ, strict=True) if tells and part]
+        found[parts] = " · ".join(told) or " · ".join(part for part in parts if part)
+    return found
 
 
 def _size(row: Row, size: str) -> float | None:
@@ -132,16 +143,15 @@ def _size(row: Row, size: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _series_name(row: Row, size: str) -> str:
-    """Return everything that stays the same in a series, as people call it."""
-    model, *rest = row.configuration
+def _series(row: Row, size: str) -> tuple[str, ...]:
+    """Return model, configuration and workload without what grows."""
+    model, *rest, device = row.configuration
     workload = row.record.cell.workload
     kept = {k: v for k, v in workload.model_dump().items() if k in _OF_WORKLOAD and k != size}
     of = " ".join(f"{k.partition('_')[0]} {v}" for k, v in kept.items())
-    name = " ".join(part for part in rest[:3] if part)
-    return " · ".join(
-        ([] if size in _OF_MODEL else [model]) + [name, f"{workload.kind} {of}".strip()]
-    )
+    configuration = " ".join(part for part in rest if part)
+    known = "" if size in _OF_MODEL else model
+    return known, configuration, device, f"{workload.kind} {of}".strip()
 
 
 def _finding(field: Field, size: str, name: str, found: dict[str, Exponent]) -> Finding:
@@ -162,7 +172,7 @@ def _finding(field: Field, size: str, name: str, found: dict[str, Exponent]) -> 
          str(found[key].sizes), found[key].method)
         for key in order
     )  # fmt: skip
-    few = any(e.method != "bootstrap over points" for e in found.values())
+    few = any(e.method != "scatter" for e in found.values())
     caveats = (
         _SCOPE,
         *(["With fewer than five points nothing tests whether a power law holds."] if few else []),
@@ -170,7 +180,7 @@ def _finding(field: Field, size: str, name: str, found: dict[str, Exponent]) -> 
     return Finding(
         "exponents", f"How {label} grows with {what}", text, tuple(caveats),
         (Table(f"exponent of {label} in {what}",
-               ("series", "exponent", "when doubled", "sizes", "interval"), rows),),
+               ("series", "exponent", "when doubled", "sizes", "interval of"), rows),),
         field.suite, field.machine, "",
         {"size": size, "metric": name, "exponents": {k: found[k].value for k in order}},
     )  # fmt: skip

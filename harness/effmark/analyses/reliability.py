@@ -161,14 +161,15 @@ def _sizes(scores: Scores, found: Sequence[Step], shared: int) -> Table:
     """Return what fewer items would give; a lead that is shared cannot flip."""
     why = f"{shared} share the first place"
     tie = Missing(metric="leader_flips", reason="undefined", detail=why)
-    rows = tuple(
-        (str(step.size), _dior(step.found), Quantity(step.undefined),
-         tie if shared > 1 else Quantity(step.found.switch_rate), Quantity(step.found.max_difference))
-        for step in found
-    )  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    for step in found:
+        flips = tie if shared > 1 else Quantity(step.found.switch_rate)
+        change = Quantity(step.found.max_difference)
+        rows.append((str(step.size), _dior(step.found), Quantity(step.undefined), flips, change))
     return Table(
         f"if there were so many {scores.columns}",
-        (scores.columns, "DIoR", "no order at all", "leader flips", "change of a win rate"), rows,
+        (scores.columns, "DIoR", "no order at all", "leader flips", "change of a win rate"),
+        tuple(rows),
     )  # fmt: skip
 
 
