@@ -205,8 +205,10 @@ def test_a_long_summary_still_fits_a_comment_and_begins_with_what_is_worse() -> 
         "values": {}, "verdict": "pass", "judged": "latency_s", "ratio": 1.0, "low": 0.9,
         "high": 1.1, "of": "main", "processes": 1, "blocks": 10, "calls": 3,
     }  # fmt: skip
-    text = markdown_summary([row] * 5000 + [{**row, "verdict": "worse"}])
+    by_counts = {**row, "detail": "exact; by bytecodes/call alone; latency: too noisy"}
+    text = markdown_summary([row] * 4998 + [by_counts] * 2 + [{**row, "verdict": "worse"}])
     assert len(text) < 65_536
     assert "1 worse, 5000 pass" in text
     assert text.splitlines()[5].endswith("worse |")
     assert "… and 4801 more measurements" in text
+    assert "2 pass by counted instructions alone, the first of them because latency" in text

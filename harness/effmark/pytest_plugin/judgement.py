@@ -180,7 +180,7 @@ def _hint(saved: int, of: str) -> str:
     runs = "1 run is saved" if saved == 1 else f"{saved} runs are saved"
     said = f"{runs}, too few to know by how much equal runs differ here"
     if of.startswith("git:"):
-        return f"{said}; save {more} more at that revision"
+        return f"{said}; --effmark-runs {FEWEST_PROCESSES} measures more of both"
     return f"{said}; save {more} more: pytest --effmark-save {of} --effmark-runs {more}"
 
 
