@@ -22,6 +22,7 @@ from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
 from effmark.report.configurations import PROCESS_METRICS, is_shared, machines_of, suite_of
+from effmark.report.names import plain
 from effmark.report.page_cell import cell_detail, short
 from effmark.report.page_pack import packed_size
 from effmark.report.standing import MARKS, contenders, family, marks, of_a_machine
@@ -84,7 +85,7 @@ def page_data(
     """
     cells = len(rows) if cells is None else cells
     records = sum(len(row.records) for row in rows) if records is None else records
-    analyses = page_analyses(rows)
+    analyses = _plainly(page_analyses(rows))
     room = PAGE_BYTES - packed_size(analyses)
     shown, texts, places, spent = _fitting(rows, room * _ROW_SHARE)
     of_draws = _size_of_draws([rows[i] for i in shown])
@@ -133,12 +134,12 @@ _SEVERAL = 3
 def _several(values: Sequence[str]) -> str:
     different = sorted(set(values))
     more = len(different) - _SEVERAL
-    return ", ".join(different[:_SEVERAL]) + (f" and {more} more" if more > 0 else "")
+    return _name(", ".join(different[:_SEVERAL])) + (f" and {more} more" if more > 0 else "")
 
 
 def _title(rows: Sequence[Row]) -> str:
     suites = sorted({row.record.suite.name for row in rows})
-    return f"effmark · {', '.join(suites)}" if 0 < len(suites) < 4 else "effmark leaderboard"
+    return _name(f"effmark · {', '.join(suites)}") if 0 < len(suites) < 4 else "effmark leaderboard"
 
 
 def _version() -> str:
@@ -175,15 +176,15 @@ def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
     facts = record.facts
     body: dict[str, Any] = {
         "id": row_id(row, machine),
-        "suite": texts.put(suite_of(row)),
-        "machine": texts.put(machine),
-        "model": texts.put(model),
+        "suite": texts.put(_name(suite_of(row))),
+        "machine": texts.put(_name(machine)),
+        "model": texts.put(_name(model)),
         "model_id": cell.model.sha256[:8],
-        "adapter": texts.put(adapter),
-        "precision": texts.put(precision),
-        "options": texts.put(options),
-        "device": texts.put(device),
-        "workload": texts.put(cell.workload.label),
+        "adapter": texts.put(_name(adapter)),
+        "precision": texts.put(_name(precision)),
+        "options": texts.put(_name(options)),
+        "device": texts.put(_name(device)),
+        "workload": texts.put(_name(cell.workload.label)),
         "kind": cell.workload.kind,
         "threads": cell.threads,
         "batch": getattr(cell.workload, "batch", 1),
@@ -211,6 +212,23 @@ def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
                         getattr(cell.workload, "prompt_tokens", None),
                         getattr(cell.workload, "new_tokens", None)]  # fmt: skip
     return body
+
+
+_LONGEST_NAME = 2000
+
+
+def _name(text: str) -> str:
+    """Return a name without what would turn its letters around or hide some of them."""
+    return plain(text, _LONGEST_NAME)
+
+
+def _plainly(value: Any) -> Any:
+    """Return JSON values whose texts are plain: analyses have names in their sentences."""
+    if isinstance(value, dict):
+        return {name: _plainly(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plainly(each) for each in value]
+    return _name(value) if isinstance(value, str) else value
 
 
 def _number(number: Number) -> list[Any]:

@@ -18,3 +18,8 @@ def test_markdown_and_html_in_a_name_are_only_text() -> None:
 def test_a_formula_in_a_name_is_quoted() -> None:
     assert formula_free("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert formula_free("llama") == "llama"
+
+
+def test_markdown_links_nothing_and_calls_nobody_by_itself() -> None:
+    shown = markdown_text("@someone https://evil.example WWW.evil.example a@b.example")
+    assert shown == ("@\u2060someone https\\://evil.example WWW\\.evil.example a@\u2060b.example")

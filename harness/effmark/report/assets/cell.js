@@ -72,7 +72,8 @@ function numberLine(metric, number, method) {
   const bounds = number.low === null ? "–" : `${formatQuantity(number.low, metric.unit)} – ${formatQuantity(number.high, metric.unit)}`;
   return el("tr", {},
     el("th", { scope: "row", tip: definition(metric) }, metric.label, " ", arrow(metric)),
-    el("td", {}, formatNumber(number, metric.unit), " ", el("span", { class: "spread" }, formatSpread(number))),
+    el("td", {}, formatNumber(number, metric.unit), " ", el("span", { class: "spread" }, formatSpread(number)),
+      abovePeak(number, metric) && el("span", { class: "mark invalid" }, "above the peak")),
     el("td", {}, method ? el("span", { class: "how", tip: method, tabindex: 0 }, bounds) : bounds),
     el("td", {}, number.n.toLocaleString("en")), el("td", { class: "source" }, number.source.replaceAll("_", " ")));
 }

@@ -103,5 +103,5 @@ function roofList(points, named) {
 
 function formatShare(item, metric) {
   const number = item.cost?.numbers.get(metric);
-  return number ? `${METRICS.get(metric).label} ${formatPercent(number.value)}` : `${metric.toUpperCase()} missing`;
+  return number ? `${METRICS.get(metric).label} ${formatPercent(number.value)}${number.value > 1 ? " (above the peak)" : ""}` : `${metric.toUpperCase()} missing`;
 }

@@ -214,10 +214,15 @@ function cellText(number, metric) {
   return formatNumber(number, metric.unit).replace(/ (token\/s|image\/s|bit|bit\/B|nat|1\/J|USD|USD\/M token)$/, "").replace(/\/(token|image|request|call|step)$/, "");
 }
 
+function abovePeak(number, metric) {
+  return ["mbu", "mfu"].includes(metric.name) && number.value > 1;
+}
+
 function numberTip(number, metric) {
   const bounds = number.low === null ? "no interval" : `95 % interval ${formatQuantity(number.low, metric.unit)} to ${formatQuantity(number.high, metric.unit)}`;
   const source = number.source === "model_estimate" ? "estimated by a model, not measured" : `source: ${number.source}`;
-  return `${formatQuantity(number.value, metric.unit)}, ${bounds}, ${count(number.n, "sample")}, ${source}`;
+  const flag = abovePeak(number, metric) ? "; above the measured peak, which was too low, or the weights stayed in a cache" : "";
+  return `${formatQuantity(number.value, metric.unit)}, ${bounds}, ${count(number.n, "sample")}, ${source}${flag}`;
 }
 
 // The interval of the ranked metric, all lines on one axis.
