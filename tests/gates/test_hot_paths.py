@@ -7,7 +7,8 @@ Three kinds of gates, on every machine and in every run of the tests:
 * what crosses into C, and is invisible to a count of Python instructions, by CPU instructions
   where the machine has a counter; a skip with the reason where it has none.
 
-Against another revision, within 5 %: `pytest tests/gates --effmark-compare git:main --effmark-gate`.
+Against another revision, within 5 %:
+`pytest tests/gates --effmark-compare git:main --effmark-gate`.
 """
 
 from __future__ import annotations
