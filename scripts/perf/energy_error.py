@@ -2,7 +2,8 @@
 
 Prints medians and maxima of |error| in percent per length of window. The device is
 tests/fakes/fake_nvml.c at 450 W, read through the real pynvml. ZeusMonitor and codecarbon are
-measured where they are installed (pip install zeus codecarbon); effmark needs neither.
+tools to compare with and nothing that effmark needs: zeus is put into a folder of its own (what it
+requires prints on stdout beside codecarbon), codecarbon is measured where it is installed.
 
     python scripts/perf/energy_error.py [WINDOWS_PER_LENGTH]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 LENGTHS_S = (0.33, 1.04, 2.07)
 WATTS = 450
 GOALS = {0.33: 0.3, 1.04: 0.1, 2.07: 0.05}
+
+ZEUS_PACKAGES = ("zeus==0.16.0", "httpx==0.28.1", "httpcore==1.0.9", "anyio==4.11.0", "h11==0.16.0")
+"""What ZeusMonitor imports beyond what the tests of effmark install."""
 
 COMMON = f"""
 import json, random, sys, time
@@ -95,15 +100,28 @@ def main() -> None:
         environment = fake_gpu(Path(folder))
         rows = []
         for name, text in (("effmark", OURS), ("zeus", ZEUS), ("codecarbon", CODECARBON)):
+            path = {"PYTHONPATH": str(_zeus())} if name == "zeus" else {}
             done = subprocess.run(
                 [sys.executable, "-c", COMMON + text, windows],
-                capture_output=True, text=True, env=environment, check=False,
+                capture_output=True, text=True, env={**environment, **path}, check=False,
             )  # fmt: skip
             if done.returncode:
                 print(f"{name}: not measured: {(done.stderr.splitlines() or ['?'])[-1]}")
                 continue
             rows += json.loads(done.stdout.splitlines()[-1])
     _print(rows)
+
+
+def _zeus() -> Path:
+    """Return a folder with zeus and what it imports here, installed once."""
+    folder = Path(tempfile.gettempdir()) / f"effmark-perf-{'-'.join(ZEUS_PACKAGES)}"
+    if not folder.is_dir():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
+            command = [*pip, "--no-deps", "--target", partial, *ZEUS_PACKAGES]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                shutil.copytree(partial, folder)
+    return folder
 
 
 def fake_gpu(folder: Path, period_ms: int = 100) -> dict[str, str]:

@@ -26,7 +26,8 @@ SECTIONS = {
     "precision": "samples to an interval, statistics of a million samples",
     "interleave": "interval of a speed ratio under drifting load",
     "parent": "CPU of the waiting parent",
-    "energy": "what measuring energy costs",
+    "energy": "errors of joules on a fake GPU: ours, ZeusMonitor's, codecarbon's",
+    "sampler": "CPU of the sampler, and what decoding loses beside it",
     "sandbox": "jobs per second and spread of the sandbox",
     "cell": "seconds for one cell of the default suite",
 }
