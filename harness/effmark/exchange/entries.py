@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from effmark.metrics import METRICS, Metric
 from effmark.report.configurations import machines_of, suite_of
 from effmark.report.names import plain
-from effmark.report.standing import exclusion, marks
+from effmark.report.standing import exclusion, family, marks
 from effmark.rows import Number, Row
 
 __all__ = ["Choice", "Entry", "Outgoing", "cell_titles", "file_name", "outgoing"]
+
+_QUALITY_ONLY = frozenset({"random", "dequantised"})
+_COST_ONLY = frozenset({"emulated"})
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ class Entry:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the marks of the cell and of the number, worst first."""
-        found = [*marks(self.row), *([self.mark] if self.mark else [])]
-        return tuple(dict.fromkeys(found))
+        """Return the marks of the cell that touch this kind of number, and its own, worst first."""
+        kind = family(self.metric.name)
+        apart = _QUALITY_ONLY if kind not in ("quality", "joined") else frozenset()
+        apart |= _COST_ONLY if kind in ("quality", "size") else frozenset()
+        found = [mark for mark in marks(self.row) if mark not in apart]
+        return tuple(dict.fromkeys([*found, *([self.mark] if self.mark else [])]))
 
 
 @dataclass(frozen=True)
