@@ -29,6 +29,7 @@ SECTIONS = {
     "energy": "errors of joules on a fake GPU: ours, ZeusMonitor's, codecarbon's",
     "sampler": "CPU of the sampler, and what decoding loses beside it",
     "sandbox": "jobs per second and spread of the sandbox",
+    "code_scoring": "scoring code against a fresh interpreter per test; published scores",
     "cell": "seconds for one cell of the default suite",
 }
 """In the order in which they run: the short ones first."""

@@ -6,7 +6,7 @@ Expected answers are in none of these: a result is compared with them outside, a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from effmark.perf_events import CounterAbsent
@@ -41,7 +41,7 @@ class Limits:
     def header(self, body_b: int) -> dict[str, Any]:
         """Return the limits as the worker gets them."""
         cpu_s = self.wall_s if self.cpu_s is None else self.cpu_s
-        return {**asdict(self), "cpu_s": cpu_s, "body_b": body_b}
+        return {**vars(self), "cpu_s": cpu_s, "body_b": body_b}
 
 
 @dataclass(frozen=True)
