@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from effmark.ranking import Rank
 from effmark.record import Record
+from effmark.report.cell_places import cell_places
 from effmark.report.configurations import machines_of
 from effmark.report.page_data import row_id
-from effmark.report.standing import ranks_of
 from effmark.rows import Row, make_rows
 from effmark.spec import Decode, Text
 from effmark.units import format_quantity
@@ -354,25 +353,27 @@ def test_machines_rank_apart(open_page: OpenPage, make_record: Callable[..., Rec
 def test_the_page_and_the_library_give_the_same_ranks(
     open_page: OpenPage, demo_rows: list[Row]
 ) -> None:
-    """In the view of cells, where both see the same rows; per workload, text or task."""
+    """In the view of cells, where both see the same rows, for every metric that ranks."""
     page = open_page(hash_="#view=cells")
-    for metric in ("tpot_s", "output_token_throughput", "bits_per_byte", "accuracy", "load_s"):
+    places = cell_places(demo_rows)
+    machines = machines_of(demo_rows)
+    for metric in sorted({name for told in places for name in told}):
         found = page.evaluate(
             """(by) => { effmark.update({ by }); const { items, places } = effmark.standings();
             return Object.fromEntries(items.map((i) => [i.id, places.get(i)])); }""",
             metric,
         )
-        groups: dict[str, list[Row]] = {}
-        for row in demo_rows:
-            label = "" if metric == "load_s" else row.record.cell.workload.label
-            groups.setdefault(label, []).append(row)
-        for rows in groups.values():
-            for row, place in zip(rows, ranks_of(rows, metric), strict=True):
-                shown = found[row_id(row, machines_of([row])[0])]
-                if isinstance(place, Rank):
-                    assert (shown["low"], shown["high"]) == (place.low, place.high), metric
-                else:
-                    assert shown["reason"] == place
+        for row, machine, told in zip(demo_rows, machines, places, strict=True):
+            if metric not in told:
+                continue
+            shown, place = found[row_id(row, machine)], told[metric]
+            if isinstance(place, str):
+                assert shown["reason"] == place, metric
+            else:
+                rank, of = place
+                assert (shown["low"], shown["high"], shown["of"]) == (rank.low, rank.high, of), (
+                    metric
+                )
 
 
 def test_the_page_and_the_library_write_numbers_alike(open_page: OpenPage) -> None:

@@ -56,13 +56,26 @@ function pairLine(metric, a, b, axis) {
     el("td", {}, ratioText(ratio)), el("td", {}, ratioMark(ratio, axis)), el("td", { class: `verdict ${kind}` }, word));
 }
 
-// B / A with bounds that no chance can make negative: the error is that of the logarithm.
+// B / A with bounds that no chance can make negative. Paired numbers: from the draws of the ratio.
+// Others: the distances of both intervals on the logarithmic scale, added in quadrature side by
+// side, so that a lopsided interval stays lopsided (MOVER; Zou and Donner 2008).
 function ratioOf(x, y) {
   const value = y.value / x.value;
   if (!(value > 0) || !Number.isFinite(value)) return null;
-  const relative = relativeError(x, y);
-  const factor = relative ? Math.exp(Z * relative) : null;
-  return { value, low: factor && value / factor, high: factor && value * factor };
+  if (arePaired(x, y)) {
+    const factor = Math.exp(Z * relativeError(x, y));
+    return { value, low: value / factor, high: value * factor };
+  }
+  const [a, b] = [logDistances(x), logDistances(y)];
+  if (!a || !b || a.down + a.up + b.down + b.up === 0) return { value, low: null, high: null };
+  return { value, low: value * Math.exp(-Math.hypot(b.down, a.up)), high: value * Math.exp(Math.hypot(b.up, a.down)) };
+}
+
+function logDistances(number) {
+  if (number.low > 0 && Number.isFinite(number.high)) return { down: Math.log(number.value / number.low), up: Math.log(number.high / number.value) };
+  if (number.error === null) return null;
+  const distance = (Z * number.error) / Math.abs(number.value);
+  return { down: distance, up: distance };
 }
 
 function ratioText(ratio) {
@@ -89,13 +102,9 @@ function ratioMark(ratio, axis) {
     svg("circle", { cx: axis(ratio.value), cy: 7, r: 3.2, class: "dot" }));
 }
 
-// The relative error of y / x; paired draws give that of the ratio itself.
+// The relative error of y / x from paired draws.
 function relativeError(x, y) {
-  if (x.draws && y.draws && x.items === y.items && x.value && y.value) {
-    return spreadOfDifference(y.draws.map((d) => d / y.value), x.draws.map((d) => d / x.value));
-  }
-  if (x.error === null || y.error === null || !y.value) return null;
-  return Math.hypot(x.error / x.value, y.error / y.value);
+  return spreadOfDifference(y.draws.map((d) => d / y.value), x.draws.map((d) => d / x.value));
 }
 
 // Whether the interval of the ratio leaves out 1; of the difference 0, where there is no ratio.
