@@ -174,6 +174,9 @@ METRICS: dict[str, Metric] = {
                "share of positions whose most likely token equals the fp32 reference's"),
         Metric("information_capacity", "ratio", "higher", "info capacity",
                "(text bits - NLL bits) per token / log2(decode FLOPs per token), bias 0"),
+        Metric("information_capacity_biased", "ratio", "higher", "biased capacity",
+               "as info capacity, plus its authors' constant: -24 mixed, -18.7 Ch-FineWeb-Edu, "
+               "-27 other text"),
         Metric("quality_retention", "ratio", "higher", "quality kept",
                "baseline bits per byte / bits per byte; of accuracies where there is no text"),
         # generated code

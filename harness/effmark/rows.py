@@ -12,6 +12,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from effmark.code.cost_rows import COSTS, cost_numbers, priced
@@ -26,8 +27,10 @@ from effmark.scores import (
     information_capacity,
     mbu,
     mfu,
+    text_bits_per_token,
 )
-from effmark.spec import Cell, Decode, Prefill
+from effmark.scores.information_capacity import BIASES
+from effmark.spec import Cell, Decode, Prefill, Text
 from effmark.stats import (
     Estimate,
     TooFew,
@@ -445,7 +448,7 @@ def _joined(row: Row, process: Sequence[Row]) -> dict[str, Number | Missing]:
     found: dict[str, Number | Missing] = {}
     workload = row.record.cell.workload
     if row.number("bits_per_byte") is not None:
-        found["information_capacity"] = _capacity(row)
+        found.update(_capacities(row))
     if isinstance(workload, Decode | Prefill):
         found.update(_utilisation(row))
         accuracies = [n for other in process if (n := other.number("accuracy"))]
@@ -475,31 +478,58 @@ def _quotient(name: str, above: Number, below: Number) -> Number:
 
 _CAPACITY_TOKENS = 1024
 """Length over which decode FLOPs are averaged, as the authors of information capacity do."""
+_CAPACITIES = ("information_capacity", "information_capacity_biased")
 
 
-def _capacity(row: Row) -> Number | Missing:
-    """Return the information capacity without bias; text and NLL from the same tokens."""
-    bits = row.record.measurement("bits_per_byte")
-    tokens = row.record.measurement("perplexity")
-    facts = row.record.facts
-    name = "information_capacity"
-    if not isinstance(bits, Measured) or not isinstance(tokens, Measured) or facts is None:
+def _capacities(row: Row) -> dict[str, Number | Missing]:
+    """Return the information capacity without bias and with the authors' for such a text."""
+    found = _explained(row)
+    if isinstance(found, Missing):
+        return {name: found.model_copy(update={"metric": name}) for name in _CAPACITIES}
+    gain, flops, about = found
+    workload = row.record.cell.workload
+    stem = Path(workload.name).stem if isinstance(workload, Text) else ""
+    corpus = stem if stem in BIASES else "other"
+    biases = {"": (0.0, "no bias"), "_biased": (BIASES[corpus], f"authors' bias {corpus!r}")}
+    numbers: dict[str, Number | Missing] = {}
+    for suffix, (bias, told) in biases.items():
+        value, low, high = (
+            None if bits is None else information_capacity(bits, 0.0, flops, bias=bias)
+            for bits in (gain.value, gain.low, gain.high)
+        )
+        assert value is not None
+        method = f"{told} {bias:g}; {about}; {gain.method}"
+        name = f"information_capacity{suffix}"
+        numbers[name] = Number(value, low, high, "ratio", gain.n, "logits", method)
+    return numbers
+
+
+def _explained(row: Row) -> tuple[Number, float, str] | Missing:
+    """Return bits per token that a model explains of a text, its FLOPs per token, and the terms.
+
+    Bits of text are averaged over the windows, those of the model over all tokens (the authors').
+    """
+    record, name = row.record, "information_capacity"
+    bits, tokens = record.measurement("bits_per_byte"), record.measurement("perplexity")
+    if not isinstance(bits, Measured) or not isinstance(tokens, Measured) or record.facts is None:
         return _missing(name, "not_applicable", "needs the likelihood of a text")
     if bits.weights is None or tokens.weights is None:
         return _missing(name, "undefined", "the text was scored without counts")
     try:
-        arch = architecture_from_config(facts.config)
+        arch = architecture_from_config(record.facts.config)
     except ValueError as error:
         return _missing(name, "not_present", f"FLOPs unknown: {error}")
-    flops = decode_flops_per_token(arch, _CAPACITY_TOKENS)
     gain = [8 * size - nll for size, nll in zip(bits.weights, bits.samples, strict=True)]
-    number = _ratio_number(name, gain, tokens.weights, "logits")
-    if isinstance(number, Missing):
-        return number
-    score = information_capacity(number.value, 0.0, flops, bias=0.0)
-    scale = math.log2(flops)
-    low, high = (None if bound is None else bound / scale for bound in (number.low, number.high))
-    return Number(score, low, high, "ratio", number.n, "logits", f"bias 0; {number.method}")
+    pooled = _ratio_number(name, gain, tokens.weights, "logits")
+    if isinstance(pooled, Missing):
+        return pooled
+    value = text_bits_per_token(bits.weights, tokens.weights)
+    value -= math.fsum(bits.samples) / math.fsum(tokens.weights)
+    moved = value - pooled.value
+    low, high = (None if bound is None else bound + moved for bound in (pooled.low, pooled.high))
+    flops = decode_flops_per_token(arch, _CAPACITY_TOKENS)
+    about = f"{record.cell.workload.label}, FLOPs over {_CAPACITY_TOKENS} tokens"
+    return replace(pooled, value=value, low=low, high=high), flops, about
 
 
 def _utilisation(row: Row) -> dict[str, Number | Missing]:

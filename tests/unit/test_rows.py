@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from effmark.metrics import METRICS
 from effmark.record import EnergyReading, Environment, Measured, Missing, Record
 from effmark.rows import Number, make_rows, row_json
+from effmark.scores import architecture_from_config, decode_flops_per_token
 from effmark.spec import Text
 
 Make = Callable[..., Record]
@@ -109,7 +111,17 @@ def test_information_capacity_comes_from_the_text_and_the_architecture(make_reco
         blocks=0, measurements=(bits, nats),
     )  # fmt: skip
     assert number(record, "bits_per_byte").value == pytest.approx(4)
-    assert number(record, "information_capacity").value > 0
+    found = number(record, "information_capacity")
+    log2_flops = math.log2(decode_flops_per_token(architecture_from_config(config), 1024))
+    # text: mean over windows of 8 x 10 / 4 and 8 x 11 / 4 bits; model: 84 bits on 8 tokens
+    assert found.value == pytest.approx((21 - 10.5) / log2_flops)
+    assert found.method.startswith("no bias 0; text austen t9 c128, FLOPs over 1024 tokens;")
+    biased = number(record, "information_capacity_biased")
+    assert biased.value == pytest.approx((21 - 10.5 - 27) / log2_flops)
+    assert biased.method.startswith("authors' bias 'other' -27; text austen t9 c128,")
+    theirs = record.cell.model_copy(update={"workload": Text(name="data/mixed.txt", tokens=9)})
+    biased = number(record.model_copy(update={"cell": theirs}), "information_capacity_biased")
+    assert biased.value == pytest.approx((21 - 10.5 - 24) / log2_flops)
 
 
 def test_published_rows_hold_every_number_or_its_reason(make_record: Make) -> None:

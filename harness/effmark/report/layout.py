@@ -25,7 +25,7 @@ _COLUMNS = (
     "coverage", "pass_at_1", "pass_at_10", "pass_at_100", "eff_at_1", "eff_at_10", "eff_at_100",
     "dps", "dps_norm", "eff_at_1_per_j", "cost_of_pass_usd", "cost_of_pass_mean_usd",
     "cost_of_pass_j", "cost_of_pass_s", "cost_of_pass_flop", "speedup", "kl_divergence",
-    "information_capacity",
+    "information_capacity", "information_capacity_biased",
 )  # fmt: skip
 _KEPT_FIRST = (
     "tpot_s", "latency_s", "bits_per_byte", "accuracy", "pass_at_1", "eff_at_1",

@@ -22,8 +22,9 @@ __all__ = ["MARKS", "contender", "contenders", "exclusion", "family", "marks", "
 Family = Literal["quality", "size", "energy", "cost", "joined"]
 
 _QUALITY = {"accuracy", "best_of_n_accuracy", "bits_per_byte", "coverage", "dps", "dps_norm",
-            "information_capacity", "kl_divergence", "majority_accuracy", "perplexity",
-            "quality_retention", "top1_agreement", "weighted_accuracy"}  # fmt: skip
+            "information_capacity", "information_capacity_biased", "kl_divergence",
+            "majority_accuracy", "perplexity", "quality_retention", "top1_agreement",
+            "weighted_accuracy"}  # fmt: skip
 _SCORE_AT_K = re.compile(r"(pass|eff)_at_\d+")
 _JOINED = re.compile(r"accuracy_per_j|cost_of_pass_.*|eff_at_\d+_per_j")
 _ENERGY = ("energy", "_per_j", "mean_power", "carbon", "electricity")
