@@ -10,7 +10,13 @@ import pytest
 
 from effmark.probes.edges import CounterFollower, Edge, lay_windows
 from effmark.probes.power_trace import PowerTrace
-from effmark.probes.readings import Sensor, combined, counter_readings, power_readings
+from effmark.probes.readings import (
+    Sensor,
+    combined,
+    counter_readings,
+    drained,
+    power_readings,
+)
 from effmark.record import EnergyReading, Missing
 
 SENSOR = Sensor("test", "device", "gpu_board", 0.05, 1e-3, 700.0)
@@ -107,6 +113,61 @@ def test_long_windows_are_cut_into_repeats_of_twenty_periods() -> None:
     assert all(r.end_s - r.start_s > 1.8 for r in found)
     assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(found))
     assert all(r.updates_count and r.updates_count >= 15 for r in found)
+
+
+class Pulse(World):
+    """90 W, and 450 W while a load runs that runs once."""
+
+    load = (math.inf, math.inf)
+
+    def energy(self, t: float) -> float:
+        begin, end = self.load
+        busy_s = max(0.0, min(t, end) - begin) if t > begin else 0.0
+        return 90 * (t - 1000.0) + 360 * busy_s
+
+    def rest(self, follower: CounterFollower, until_s: float) -> None:
+        while self.now < until_s:
+            self.now = max(self.now, min(follower.poll(), until_s))
+            self.now += self.dice.expovariate(1 / self.late)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds + self.dice.expovariate(1 / self.late)
+
+
+@pytest.mark.parametrize("length_s", [0.02, 0.15, 0.5])
+def test_a_load_that_runs_once_is_counted_to_the_next_refresh_less_the_idle_power(
+    length_s: float,
+) -> None:
+    for seed in range(20):
+        world = Pulse((0.02, 0.1)[seed % 2], seed)
+        follower = CounterFollower(world.read, world.clock)
+        follower.start()
+        while not follower.knows_idle:
+            world.rest(follower, world.now + 0.005)
+        world.load = (world.now, world.now + length_s)
+        world.rest(follower, world.load[1])
+        begin, end = world.load[0], world.now
+        world.load = (begin, end)
+        follower.read_on(end, world.sleep)
+        (found,) = drained(SENSOR, follower, begin, end)
+        assert isinstance(found, EnergyReading)
+        assert found.err_window_rel is not None
+        error = abs(found.joules / (450 * (end - begin)) - 1)
+        assert error <= found.err_window_rel
+        assert error < 0.12 if length_s < 0.1 else 0.03
+        assert (found.start_s, found.end_s) == (begin, end)
+        assert found.net_joules == pytest.approx(360 * (end - begin), rel=0.2)
+        assert found.reasons[0].startswith("drain")
+
+
+def test_a_load_that_is_long_for_its_counter_is_not_drained() -> None:
+    world = World(0.02, seed=4)
+    follower = CounterFollower(world.read, world.clock)
+    start, end = world.watch(follower, 3.0)
+    found = drained(SENSOR, follower, start + 0.5, end)
+    assert not [f for f in found if isinstance(f, EnergyReading) and f.reasons]
+    (short,) = drained(SENSOR, follower, start, start + 0.001)  # nothing was seen before it
+    assert isinstance(short, Missing)
 
 
 def test_a_known_period_is_polled_sparsely() -> None:

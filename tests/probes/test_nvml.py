@@ -93,6 +93,37 @@ def test_a_dozen_live_windows_lie_inside_their_bound_and_reading_the_ends_does_n
     assert abs(rows[-1][6]) < 0.02
 
 
+ONCE = """
+import json, time
+from effmark.probes.contract import Target
+from effmark.probes.energy import EnergyMeter
+meter = EnergyMeter(Target(device="cuda:0"))
+assert meter.measures
+out = []
+for seconds in (0.02, 0.15, 0.02):
+    meter.start(once=True)
+    start = time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - start
+    readings, missing = meter.stop(start)
+    out.append([took, [r.model_dump() for r in readings], [m.model_dump() for m in missing]])
+meter.close()
+print(json.dumps(out))
+"""
+
+
+def test_what_runs_once_and_is_short_for_the_counter_is_measured_all_the_same(
+    nvml_trace: Trace, drive: Drive
+) -> None:
+    for took, readings, _ in drive(ONCE, nvml_trace(GPU + "period_ms 100\np -9 450000\n")):
+        (reading,) = readings  # begin and end reads say 0 J or twice the truth
+        assert reading["source"] == "hw_counter"
+        length = reading["end_s"] - reading["start_s"]
+        assert abs(reading["joules"] / 450 / length - 1) <= reading["err_window_rel"]
+        assert reading["reasons"][0].startswith("drain")
+        assert took <= length
+
+
 def test_without_a_counter_power_is_integrated_and_says_so(nvml_trace: Trace, drive: Drive) -> None:
     trace = GPU + "noenergy\nsensor_ms 20\np -9 100000\np 0.5 500000\np 1.74 100000\n"
     found = drive(script(2.3), nvml_trace(trace))["found"]

@@ -72,7 +72,7 @@ class Window:
         self._take = Take(self._instruments).__enter__()
         self._now = {}
         if self._asks_energy:
-            self._instruments.energy.start()
+            self._instruments.energy.start(once=True)
         self._before = self._instruments.counters.read()
         self._start_s = time.monotonic()
         return self

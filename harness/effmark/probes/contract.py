@@ -26,6 +26,7 @@ from effmark.record import EnergyReading, Missing, Reason, Trace
 from effmark.schema import Frozen
 
 __all__ = [
+    "Drains",
     "Draws",
     "EnergyProbe",
     "Instrument",
@@ -112,6 +113,17 @@ class Reports(Protocol):
 
     def seen(self) -> Seen:
         """Return the state of the device in the window that was stopped last."""
+
+
+@runtime_checkable
+class Drains(Protocol):
+    """A probe that can measure a load which runs once and is short for its counter."""
+
+    def ready(self) -> bool:
+        """Return whether enough was seen of the idle device: the load may begin."""
+
+    def drain(self, start_s: float, end_s: float) -> tuple[EnergyReading | Missing, ...]:
+        """Read on until the counter has moved; return the energy of a load in [start_s, end_s]."""
 
 
 @runtime_checkable

@@ -37,6 +37,8 @@ _LONGEST_S = 0.2
 """Refreshes are slept through: a twentieth of the window's length so far, 0.2 s at most."""
 _WAITED_S = 1.0
 """A counter that has not moved for so long is read coarsely until it does."""
+_DRAIN_S = 0.5
+"""How long to wait for a refresh at least, of a counter whose period is not known yet."""
 _NEARLY = 0.9
 """Boundaries are edges, so a window may miss its length by this much."""
 _MOST = 1_000_000
@@ -101,6 +103,19 @@ class CounterFollower:
         """Whether the next read is the first after a sleep."""
         self._due_s = -math.inf
         self._began_s = self._clock()
+
+    @property
+    def knows_idle(self) -> bool:
+        """Return whether two refreshes were seen: between them lies the power before a load."""
+        return len(self.edges) > 1
+
+    def read_on(self, end_s: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Read until a refresh after a moment was seen, or too long for there to be one."""
+        deadline_s = self._clock() + max(_DRAIN_S, 3 * (self.period_s or 0.0))
+        while self._clock() < deadline_s:
+            if self.edges and self.edges[-1].earliest_s >= end_s:
+                return
+            sleep(max(0.0, min(self.poll(), deadline_s) - self._clock()))
 
     def powers(self) -> list[tuple[float, float]]:
         """Return the mean power in W between neighbouring refreshes, at their middle."""

@@ -44,6 +44,8 @@ class EnergyMeter:
         self._missing: list[Missing] = []
         self._before: tuple[EnergyReading, ...] = ()
         self._rest_s = 0.0
+        self._begin_s: float | None = None
+        """When a load began that runs once."""
         self.seen = Seen()
         """The state of the device in the last window."""
         self.traces: tuple[Trace, ...] = ()
@@ -105,15 +107,27 @@ class EnergyMeter:
             self._rest_s = min(max(wanted_s, _REST_S[0]), _REST_S[1])
             self._before = self._idle()
 
-    def start(self) -> None:
-        """Begin to watch; the load is running already."""
-        self._send("start")
+    def start(self, *, once: bool = False) -> None:
+        """Begin to watch; the load is running already.
+
+        Args:
+            once: the load begins when this returns, runs once and may be short: where a counter
+                is, its idle power is seen first, and `stop` waits until it has moved again.
+        """
+        self._begin_s = None
+        once = once and self.measures
+        self._send("start", once=once)
+        if once:
+            self._receive(ANSWER_S)
         self._model.start()
+        if once:
+            self._begin_s = time.monotonic()
 
     def stop(self, origin_s: float) -> tuple[list[EnergyReading], list[Missing]]:
         """Return the readings since `start`, on a clock that begins at `origin_s`."""
+        end_s = time.monotonic()  # what follows takes its time, which is none of the load's
         estimate = self._model.stop()
-        readings, failures = self._window()
+        readings, failures = self._window(end_s)
         absences = self.missing
         measured = [r for r in readings if r.source != "model_estimate"]
         self.traces = tuple(_rebased(trace, origin_s) for trace in self.traces)
@@ -141,17 +155,18 @@ class EnergyMeter:
         self._send("start")
         time.sleep(self._rest_s)
         seen, traces = self.seen, self.traces
-        readings, _ = self._window()
+        self._begin_s = None
+        readings, _ = self._window(time.monotonic())
         self.seen, self.traces = seen, traces  # of the load, not of the pause
         return tuple(readings)
 
-    def _window(self) -> tuple[list[EnergyReading], list[Missing]]:
-        """Return what the instruments say of the window that ends now."""
+    def _window(self, end_s: float) -> tuple[list[EnergyReading], list[Missing]]:
+        """Return what the instruments say of the window that ended at a moment."""
         _ = self.instruments  # the answer to `open` comes before that to `stop`
         self.traces = ()
         if self._channel is None:
             return [], []
-        self._send("stop", end_s=time.monotonic())
+        self._send("stop", end_s=end_s, begin_s=self._begin_s)
         answer = self._receive(ANSWER_S)
         if answer is None:
             return [], []

@@ -23,7 +23,14 @@ from effmark.probes.edges import CounterFollower
 from effmark.probes.nvml_devices import choose
 from effmark.probes.nvml_state import NVML_REASONS, DeviceState, supported
 from effmark.probes.power_trace import PowerTrace
-from effmark.probes.readings import Found, Sensor, combined, counter_readings, power_readings
+from effmark.probes.readings import (
+    Found,
+    Sensor,
+    combined,
+    counter_readings,
+    drained,
+    power_readings,
+)
 from effmark.probes.traces import condensed
 from effmark.record import EnergyReading, Missing, Trace
 
@@ -84,6 +91,15 @@ class NvmlProbe:
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy of the devices together."""
         found = [device.stop(start_s, end_s) for device in self._devices]
+        return combined(found, [device.swing_w for device in self._devices])
+
+    def ready(self) -> bool:
+        """Return whether every counter has shown the idle power."""
+        return all(device.ready for device in self._devices)
+
+    def drain(self, start_s: float, end_s: float) -> Found:
+        """Return the energy of a load that ran once."""
+        found = [device.drain(start_s, end_s) for device in self._devices]
         return combined(found, [device.swing_w for device in self._devices])
 
     def seen(self) -> Seen:
@@ -199,14 +215,36 @@ class _Device:
             self.state.look()
         return min(due, self._next_power_s)
 
+    @property
+    def ready(self) -> bool:
+        """Return whether the idle power was seen, which only a counter needs."""
+        return self._follower.knows_idle or not self._has_counter
+
+    def drain(self, start_s: float, end_s: float) -> Found:
+        """Return the energy of a load that ran once, by the counter alone."""
+        if not self._has_counter:
+            return self.stop(start_s, end_s)
+        self._follower.read_on(end_s)
+        self.state.stop()
+        self._window = (start_s, end_s)
+        return self._shared() or self._doubted(
+            drained(self._sensor, self._follower, start_s, end_s)
+        )
+
+    def _shared(self) -> Found:
+        """Return why there is no energy where others used the device, too."""
+        if not self.state.foreign:
+            return ()
+        others = ", ".join(str(pid) for pid in sorted(self.state.foreign))
+        detail = f"nvml: {self.state.uuid} was shared with process {others} in the window"
+        return (absent("rejected", f"{detail}; run when the device is free"),)
+
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy: by the counter, else by integrating power."""
         self.state.stop()
         self._window = (start_s, end_s)
-        if self.state.foreign:
-            others = ", ".join(str(pid) for pid in sorted(self.state.foreign))
-            detail = f"nvml: {self.state.uuid} was shared with process {others} in the window"
-            return (absent("rejected", f"{detail}; run when the device is free"),)
+        if shared := self._shared():
+            return shared
         power = self._power if self._has_power else None
         by_counter: Found = ()
         if self._has_counter:

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from effmark.probes.contract import Instrument, Target, absent, sysfs_root
 from effmark.probes.edges import CounterFollower
-from effmark.probes.readings import Found, Sensor, combined, counter_readings
+from effmark.probes.readings import Found, Sensor, combined, counter_readings, drained
 from effmark.probes.traces import condensed
 from effmark.record import Missing, Trace
 
@@ -134,13 +134,26 @@ class RaplProbe:
 
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy per scope; sockets are added, scopes are not."""
+        return self._sums(
+            lambda z: counter_readings(z.sensor, z.follower, None, start_s, end_s), start_s, end_s
+        )
+
+    def ready(self) -> bool:
+        """Return whether every domain has shown its idle power."""
+        return all(zone.follower.knows_idle for zone in self._zones)
+
+    def drain(self, start_s: float, end_s: float) -> Found:
+        """Return the energy of a load that ran once."""
+        for zone in self._zones:
+            zone.follower.read_on(end_s)
+        return self._sums(lambda z: drained(z.sensor, z.follower, start_s, end_s), start_s, end_s)
+
+    def _sums(self, found_of: Callable[[_Zone], Found], start_s: float, end_s: float) -> Found:
         found: Found = ()
         self._window = (start_s, end_s)
         for scope in dict.fromkeys(zone.scope for zone in self._zones):
             zones = [zone for zone in self._zones if zone.scope == scope]
-            parts = [
-                counter_readings(zone.sensor, zone.follower, None, start_s, end_s) for zone in zones
-            ]
+            parts = [found_of(zone) for zone in zones]
             found = (*found, *combined(parts, [zone.follower.swing_w() for zone in zones]))
         return found
 

@@ -22,7 +22,7 @@ from effmark.probes.edges import CounterFollower, Edge, lay_windows
 from effmark.probes.power_trace import PowerTrace
 from effmark.record import EnergyReading, Missing
 
-__all__ = ["Sensor", "combined", "counter_readings", "power_readings"]
+__all__ = ["Sensor", "combined", "counter_readings", "drained", "power_readings"]
 
 Found = tuple[EnergyReading | Missing, ...]
 
@@ -80,6 +80,51 @@ def counter_readings(
     if limit is not None and watts > _LIMIT_FACTOR * limit:
         return (absent("rejected", f"{name}: says {watts:.4g} W at a limit of {limit:.4g} W"),)
     return tuple(found)
+
+
+def drained(sensor: Sensor, follower: CounterFollower, start_s: float, end_s: float) -> Found:
+    """Return the energy of a load that ran once in [start_s, end_s].
+
+    From the last refresh before it to the first one after it, less the idle power (that between
+    the refreshes before) for the time in which it did not run. Where the device is slow to rest,
+    the rest is too high: the bound takes it to have drawn as much as under the load. A load that is
+    long for the counter needs none of this.
+    """
+    whole = counter_readings(sensor, follower, None, start_s, end_s)
+    long_s = max(MINIMUM_S, _PERIODS * (follower.period_s or 0.0))
+    if end_s - start_s >= long_s or any(_rejected(found) for found in whole):
+        return whole
+    before = [edge for edge in follower.edges if edge.latest_s <= start_s]
+    after = next((edge for edge in follower.edges if edge.earliest_s >= end_s), None)
+    if len(before) < 2 or after is None:
+        return whole
+    first, begin = before[0], before[-1]
+    idle_w = (begin.joules - first.joules) / (begin.time_s - first.time_s)
+    lead_s, tail_s = start_s - begin.time_s, after.time_s - end_s
+    drawn_j = after.joules - begin.joules
+    joules = drawn_j - idle_w * (lead_s + tail_s)
+    length = end_s - start_s
+    if joules <= 0:
+        detail = (
+            f"{sensor.probe}: counter of {sensor.device_id}: no more than idle in {length:.3g} s"
+        )
+        return (absent("too_few_samples", detail),)
+    mean_w = drawn_j / (after.time_s - begin.time_s)
+    error_j = (begin.slack_s + after.slack_s) * mean_w + sensor.resolution_j
+    error_j += tail_s * max(0.0, joules / length - idle_w)
+    reason = f"drain: read on for {1000 * tail_s:.0f} ms after the load, less {idle_w:.4g} W idle"
+    reading = EnergyReading(
+        joules=joules, net_joules=joules - idle_w * length, idle_w=idle_w, source="hw_counter",
+        scope=sensor.scope, probe=sensor.probe, device_id=sensor.device_id, start_s=start_s,
+        end_s=end_s, updates_count=len([e for e in follower.edges if e.time_s > begin.time_s]),
+        update_period_s=follower.period_s, err_window_rel=error_j / joules,
+        err_sys_rel=sensor.err_sys_rel, reasons=(reason,),
+    )  # fmt: skip
+    return (reading,)
+
+
+def _rejected(found: EnergyReading | Missing) -> bool:
+    return isinstance(found, Missing) and found.reason == "rejected"
 
 
 def _stuck(follower: CounterFollower, watched_s: float) -> str:

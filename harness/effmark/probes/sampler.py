@@ -24,6 +24,7 @@ from typing import Any
 
 from effmark.channel import Channel
 from effmark.probes.contract import (
+    Drains,
     Draws,
     EnergyProbe,
     Instrument,
@@ -40,6 +41,8 @@ __all__ = ["Watcher", "main"]
 
 OPEN_S = 5.0
 """Longest that a probe may take to open."""
+READY_S = 1.0
+"""Longest that a load which runs once waits for the idle power to be seen."""
 ANSWER_S = 2.0
 """Longest that a probe may take to end a window."""
 
@@ -54,12 +57,22 @@ class Watcher(threading.Thread):
         self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._probe: EnergyProbe | None = None
         self._failure: Missing | None = None
+        self._begun = False
         self._lost: Missing | None = None
         """Set for good once the probe did not answer in time."""
 
     def order(self, action: str, *arguments: Any) -> None:
         """Tell the probe to do something; returns at once."""
+        if action == "start":
+            self._begun = False
         self._orders.put((action, arguments))
+
+    @property
+    def load_may_begin(self) -> bool:
+        """Return whether the probe has begun and has seen what it needs of the idle device."""
+        probe = self._probe
+        waits = isinstance(probe, Drains) and self._failure is None
+        return self._begun and not (waits and not probe.ready())  # type: ignore[union-attr]
 
     def answer(self, deadline_s: float, doing: str) -> Any:
         """Return what the probe said, or Missing when it has not said anything by a moment."""
@@ -95,8 +108,10 @@ class Watcher(threading.Thread):
             elif action == "start":
                 self._failure = None
                 wake = self._guarded(self._start, math.inf)
-            elif action == "stop":
-                found = self._guarded(partial(self._stop, *arguments), None)
+                self._begun = True
+            elif action in ("stop", "drain"):
+                once = action == "drain"
+                found = self._guarded(partial(self._stop, *arguments, once=once), None)
                 self._answers.put(self._failure or found)
                 wake = math.inf
 
@@ -126,10 +141,14 @@ class Watcher(threading.Thread):
         assert self._probe is not None
         return self._probe.poll()
 
-    def _stop(self, start_s: float, end_s: float) -> tuple[tuple[Any, ...], Seen, tuple[Any, ...]]:
+    def _stop(
+        self, start_s: float, end_s: float, *, once: bool
+    ) -> tuple[tuple[Any, ...], Seen, tuple[Any, ...]]:
         probe = self._probe
         assert probe is not None
-        readings = probe.stop(start_s, end_s)
+        drains = once and isinstance(probe, Drains)
+        end = probe.drain if drains and isinstance(probe, Drains) else probe.stop
+        readings = end(start_s, end_s)
         seen = probe.seen() if isinstance(probe, Reports) else Seen()
         return readings, seen, probe.traces() if isinstance(probe, Draws) else ()
 
@@ -172,8 +191,12 @@ class _Sampler:
                 self._channel.send("opened", **self._open(Target.model_validate(message["target"])))
             elif message["op"] == "start":
                 self._start()
+                if message.get("once"):
+                    self._await_idle()
+                    self._channel.send("ready")
             else:
-                self._channel.send("window", **self._stop(message["end_s"]))
+                window = self._stop(message["end_s"], message.get("begin_s"))
+                self._channel.send("window", **window)
 
     def _open(self, target: Target) -> dict[str, Any]:
         """Open what measures; only where nothing does, begin to open what estimates."""
@@ -200,6 +223,14 @@ class _Sampler:
         for watcher in (*self._watchers, *self._opening):
             watcher.order("start")  # one that is still opening begins when it can
 
+    def _await_idle(self) -> None:
+        """Return when every probe has seen the idle device, or when that takes too long."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            if all(watcher.load_may_begin for watcher in self._watchers):
+                return
+            time.sleep(0.002)
+
     def _opened_by_now(self) -> None:
         """Take in the models that have opened since."""
         for watcher in [w for w in self._opening if w.ready]:
@@ -210,10 +241,14 @@ class _Sampler:
             else:
                 self._watchers.append(watcher)
 
-    def _stop(self, end_s: float) -> dict[str, Any]:
+    def _stop(self, end_s: float, begin_s: float | None) -> dict[str, Any]:
+        """End a window; `begin_s` is when a load began that ran once."""
         self._opened_by_now()
         for watcher in self._watchers:
-            watcher.order("stop", self._start_s, end_s)
+            if begin_s is None:
+                watcher.order("stop", self._start_s, end_s)
+            else:
+                watcher.order("drain", begin_s, end_s)
         deadline = time.monotonic() + ANSWER_S
         late = [absent("failed", f"{w.name}: was still starting") for w in self._opening]
         readings: list[EnergyReading] = []
