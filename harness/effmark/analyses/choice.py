@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from effmark.analyses.field import Candidate, Entrants, Field, entrants, told
+from effmark.analyses.field import Candidate, Entrants, Field, entrants, most_entrants, told
 from effmark.analyses.finding import Cell, Finding, Quantity, Table, TooLittle
 from effmark.analyses.limits import Limit
 from effmark.analyses.worlds import world_values
@@ -92,10 +92,9 @@ def best_choice(
 
 def _usual(field: Field, names: Sequence[str], *, everything: bool) -> str:
     for by in _WANTED:
-        if (
-            by not in names
-            and len(entrants(field, [by, *names], everything=everything).candidates) > 1
-        ):
+        if by in names:
+            continue
+        if most_entrants(field, [[by, *names]], everything=everything)[1] > 1:
             return by
     raise TooLittle(
         f"best: needs two configurations with {', '.join(METRICS[n].label for n in names)} and one "

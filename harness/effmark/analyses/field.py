@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 
 from effmark.analyses.finding import TooLittle
 from effmark.metrics import METRICS
@@ -18,7 +19,16 @@ from effmark.report.configurations import COST_KINDS, Configuration, boards
 from effmark.report.standing import contender, exclusion
 from effmark.rows import Number, Row
 
-__all__ = ["Candidate", "Entrants", "Field", "configuration_names", "entrants", "fields", "told"]
+__all__ = [
+    "Candidate",
+    "Entrants",
+    "Field",
+    "configuration_names",
+    "entrants",
+    "fields",
+    "most_entrants",
+    "told",
+]
 
 
 @dataclass(frozen=True)
@@ -29,11 +39,24 @@ class Field:
     machine: str
     workload: str
     configurations: tuple[Configuration, ...]
+    _known: dict[tuple[int, str], Contender] = dataclass_field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """Numbers with their draws, which cost more than all the rest: every analysis shares them."""
 
     @property
     def rows(self) -> list[Row]:
         """Return all cells of the field."""
         return [row for configuration in self.configurations for row in configuration.rows]
+
+    def contender(self, configuration: Configuration, name: str) -> Contender:
+        """Return a number that is there with what is known of its error."""
+        key = (id(configuration), name)
+        if key not in self._known:
+            row = configuration.source_of(name)
+            assert row is not None
+            self._known[key] = contender(row, name)
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -128,6 +151,28 @@ def entrants(field: Field, names: Sequence[str], *, everything: bool = False) ->
         names: metrics that a candidate must have.
         everything: whether numbers without a rank take part, too.
     """
+    taking_part, left_out = _admitted(field, names, everything)
+    titles = configuration_names([c.row for c in taking_part])
+    candidates = (
+        Candidate(title, c, {name: field.contender(c, name) for name in names})
+        for title, c in zip(titles, taking_part, strict=True)
+    )
+    return Entrants(tuple(candidates), left_out)
+
+
+def most_entrants(
+    field: Field, choices: Sequence[Sequence[str]], *, everything: bool = False
+) -> tuple[Sequence[str], int]:
+    """Return the first choice of metrics that most configurations have, and how many do."""
+    counts = [len(_admitted(field, names, everything)[0]) for names in choices]
+    best = counts.index(max(counts))
+    return choices[best], counts[best]
+
+
+def _admitted(
+    field: Field, names: Sequence[str], everything: bool
+) -> tuple[list[Configuration], Counter[str]]:
+    """Return the configurations that have all metrics, and the others by reason."""
     taking_part, left_out = [], Counter[str]()
     for configuration in field.configurations:
         reason = next((w for n in names if (w := _barred(configuration, n, everything))), "")
@@ -135,18 +180,7 @@ def entrants(field: Field, names: Sequence[str], *, everything: bool = False) ->
             left_out[reason] += 1
         else:
             taking_part.append(configuration)
-    titles = configuration_names([c.row for c in taking_part])
-    candidates = (
-        Candidate(title, c, {name: _contender(c, name) for name in names})
-        for title, c in zip(titles, taking_part, strict=True)
-    )
-    return Entrants(tuple(candidates), left_out)
-
-
-def _contender(configuration: Configuration, name: str) -> Contender:
-    row = configuration.source_of(name)
-    assert row is not None
-    return contender(row, name)
+    return taking_part, left_out
 
 
 def _barred(configuration: Configuration, name: str, everything: bool) -> str:

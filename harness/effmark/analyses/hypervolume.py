@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from effmark.analyses.field import Candidate, Field, entrants, told
+from effmark.analyses.field import Candidate, Field, entrants, most_entrants, told
 from effmark.analyses.finding import Finding, Quantity, Table, TooLittle
 from effmark.analyses.iso import QUALITIES
 from effmark.analyses.worlds import central, world_values
@@ -38,6 +38,8 @@ Point = tuple[float, ...]
 def hypervolume(points: Sequence[Point], reference: Point) -> float:
     """Return the volume that points dominate above a reference; larger is better on every axis."""
     inside = [p for p in points if all(v > r for v, r in zip(p, reference, strict=True))]
+    if len(reference) == 2:
+        return _area([(p[0], p[1]) for p in inside], (reference[0], reference[1]))
     total = 0.0
     rest = sorted(_undominated(inside), reverse=True)
     while rest:
@@ -45,6 +47,16 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
         limited = [tuple(map(min, first, other)) for other in rest]
         box = math.prod(v - r for v, r in zip(first, reference, strict=True))
         total += box - hypervolume(limited, reference)
+    return total
+
+
+def _area(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
+    """Return the area under the steps of a front: one sweep from the best in x."""
+    total, height = 0.0, reference[1]
+    for x, y in sorted(points, reverse=True):
+        if y > height:
+            total += (x - reference[0]) * (y - height)
+            height = y
     return total
 
 
@@ -86,8 +98,7 @@ def hypervolumes(
 
 def _usual(field: Field, *, everything: bool) -> list[str]:
     pairs = [[q, c] for q in QUALITIES for c in _COSTS]
-    counts = [len(entrants(field, p, everything=everything).candidates) for p in pairs]
-    return pairs[counts.index(max(counts))]
+    return list(most_entrants(field, pairs, everything=everything)[0])
 
 
 class _Axis:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from effmark.analyses.curves import Curve, series_of
-from effmark.analyses.field import Entrants, Field, entrants
+from effmark.analyses.field import Entrants, Field, entrants, most_entrants
 from effmark.analyses.finding import Cell, Finding, Quantity, Table, TooLittle
 from effmark.analyses.worlds import central
 from effmark.metrics import METRICS, metric
@@ -57,8 +57,8 @@ def _metrics(
     pairs = [
         (q, c) for q in ([quality] if quality else QUALITIES) for c in ([cost] if cost else _COSTS)
     ]
-    counts = [len(entrants(field, p, everything=everything).candidates) for p in pairs]
-    return pairs[counts.index(max(counts))]
+    found, _ = most_entrants(field, pairs, everything=everything)
+    return found[0], found[1]
 
 
 def _iso(

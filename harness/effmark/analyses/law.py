@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from effmark.analyses.field import Candidate, Field, entrants, told
+from effmark.analyses.field import Candidate, Field, entrants, most_entrants, told
 from effmark.analyses.finding import Finding, Quantity, Table, TooLittle
 from effmark.analyses.power_law import FEWEST, PowerLaw, fit_power_law
 from effmark.metrics import METRICS
@@ -49,8 +49,8 @@ def law(
 
 def _usual(field: Field, *, everything: bool) -> str:
     names = ("tpot_s", "latency_s", "ttft_s")
-    counts = [len(entrants(field, [n], everything=everything).candidates) for n in names]
-    return names[counts.index(max(counts))]
+    found, _ = most_entrants(field, [[n] for n in names], everything=everything)
+    return found[0]
 
 
 def _value(candidate: Candidate, x: str) -> float | None:

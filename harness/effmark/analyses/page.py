@@ -33,7 +33,8 @@ USUAL: Mapping[str, Callable[[Field], Finding]] = {
     "exponents": exponents,
 }
 """Every analysis with its usual settings, by name."""
-PAGE_ROWS = 2000
+_TABLE_ROWS = 40
+PAGE_ROWS = 400
 """Of more rows the analyses would take longer than the page; they are told by the command then."""
 
 
@@ -50,7 +51,8 @@ def page_analyses(rows: Sequence[Row]) -> dict[str, Any]:
         "caveats": [str, …],              # what it does not say, one sentence each
         "values": {…},                    # the numbers of the conclusion, by name
         "tables": [{"title": str, "columns": [str, …],
-                    "rows": [[CELL, …], …]}]}],
+                    "rows": [[CELL, …], …],   # at most 40
+                    "left_out": int}]}],      # how many more the command has
      "missing": [{"analysis": str, "suite": str, "machine": str, "needs": str}]}
 
     CELL = {"text": str}                                            # a name or a word
@@ -60,7 +62,7 @@ def page_analyses(rows: Sequence[Row]) -> dict[str, Any]:
     ```
 
     `value` may be the text "inf". `missing` lists the analyses that the results do not allow, with
-    a sentence on what they need. More than 2,000 rows give no findings, only that sentence.
+    a sentence on what they need. More than 400 rows give no findings, only that sentence.
 
     Args:
         rows: what the page shows.
@@ -74,8 +76,16 @@ def page_analyses(rows: Sequence[Row]) -> dict[str, Any]:
     for field in fields(rows):
         for name, analysis in USUAL.items():
             try:
-                found.append(finding_json(analysis(field)))
+                found.append(_shortened(finding_json(analysis(field))))
             except TooLittle as error:
                 missing.append({"analysis": name, "suite": field.suite, "machine": field.machine,
                                 "needs": str(error)})  # fmt: skip
     return {"schema_version": 1, "findings": found, "missing": missing}
+
+
+def _shortened(finding: dict[str, Any]) -> dict[str, Any]:
+    """Return a finding whose tables fit on a page."""
+    for table in finding["tables"]:
+        table["left_out"] = max(0, len(table["rows"]) - _TABLE_ROWS)
+        table["rows"] = table["rows"][:_TABLE_ROWS]
+    return finding

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median, stdev
 
 from effmark.analyses.examples import Scores, item_scores, workload_scores
@@ -30,9 +30,10 @@ from effmark.stats.distributions import normal_quantile
 __all__ = ["Step", "needed_items", "reliability", "resolution", "steps"]
 
 _SIZES = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-_MOST_WORK = 3_000_000
+_MOST_WORK = 1_000_000
 _REPETITIONS = (100, 1000)
 _FEWEST_COLUMNS = 4
+_MOST_CONFIGURATIONS = 60
 _QUALITIES = ("accuracy", "bits_per_byte", "top1_agreement")
 _TIMES = ("tpot_s", "ttft_s", "latency_s", "e2e_latency_s")
 _FACTOR = normal_quantile(0.975) + normal_quantile(0.8)
@@ -97,7 +98,7 @@ def reliability(
             for a twentieth of the best score.
         everything: whether numbers without a rank take part, too.
     """
-    scores = _scores(field, name, over, everything=everything)
+    scores, left_out = _best(_scores(field, name, over, everything=everything))
     found = steps(scores.table)
     full = found[-1].found
     shared = sum(rate == max(full.win_rates) for rate in full.win_rates)
@@ -117,8 +118,8 @@ def reliability(
     }  # fmt: skip
     return Finding(
         "reliability", f"Reliability of the ranking by {METRICS[scores.metric].label}",
-        _conclusion(scores, found[-1], shared, enough, dior_wanted), (_SCOPE,), tuple(tables),
-        field.suite, field.machine, "", values,
+        _conclusion(scores, found[-1], shared, enough, dior_wanted), (_SCOPE, *left_out),
+        tuple(tables), field.suite, field.machine, "", values,
     )  # fmt: skip
 
 
@@ -137,6 +138,20 @@ def _scores(field: Field, name: str | None, over: str | None, *, everything: boo
             f"same {over or 'items or workloads'}, {_FEWEST_COLUMNS} or more of them"
         )
     return found
+
+
+def _best(scores: Scores) -> tuple[Scores, tuple[str, ...]]:
+    """Return the best configurations where there are too many to redraw, and a word on that."""
+    count = len(scores.names)
+    if count <= _MOST_CONFIGURATIONS:
+        return scores, ()
+    order = sorted(range(count), key=lambda i: -_mean(scores.table[i]))
+    kept = sorted(order[:_MOST_CONFIGURATIONS])
+    best = replace(
+        scores, names=tuple(scores.names[i] for i in kept),
+        table=tuple(scores.table[i] for i in kept),
+    )  # fmt: skip
+    return best, (f"Only the best {len(kept)} of {count} configurations, by their mean.",)
 
 
 def _mean(row: Sequence[float]) -> float:

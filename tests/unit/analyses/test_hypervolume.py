@@ -43,6 +43,14 @@ def test_it_agrees_with_inclusion_and_exclusion(dimensions: int) -> None:
         assert hypervolume(points, zero) == pytest.approx(by_inclusion_and_exclusion(points))
 
 
+def test_the_sweep_in_two_dimensions_is_the_same_volume() -> None:
+    random = Random(9)
+    for _ in range(20):
+        flat = [(random.random(), random.random()) for _ in range(8)]
+        deep = [(x, y, 1.0) for x, y in flat]
+        assert hypervolume(flat, (0.0, 0.0)) == pytest.approx(hypervolume(deep, (0.0, 0.0, 0.0)))
+
+
 def test_a_better_front_never_covers_less() -> None:
     random = Random(5)
     points = [(random.random(), random.random()) for _ in range(10)]

@@ -47,6 +47,13 @@ def test_the_page_gets_plain_json_and_says_what_is_missing(timed: Make) -> None:
             assert all("text" in cell for row in table["rows"] for cell in row)
 
 
+def test_more_rows_than_the_page_can_wait_for_are_left_to_the_command(timed: Make) -> None:
+    rows = make_rows(some(timed)) * 201
+    told = page_analyses(rows)
+    assert told["findings"] == []
+    assert "402 rows are too many here" in told["missing"][0]["needs"]
+
+
 def test_no_rows_give_an_empty_page() -> None:
     assert page_analyses([]) == {"schema_version": 1, "findings": [], "missing": []}
 
