@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -21,12 +20,12 @@ from effmark.analyses.proxies import proxies
 from effmark.analyses.reliability import reliability
 from effmark.analyses.runtime import runtime
 from effmark.analyses.speedups import speedups
+from effmark.cli.rows import rows_of
 from effmark.errors import SpecError
 from effmark.metrics import METRICS
 from effmark.registry import nearest
 from effmark.report.finding import print_catalogue, print_finding
-from effmark.rows import Row, make_rows
-from effmark.store import read_records, results_folder
+from effmark.store import results_folder
 from effmark.units import parse_quantity
 
 __all__ = ["command"]
@@ -243,7 +242,7 @@ def _answer(
 ) -> None:  # fmt: skip
     """Print the finding of every suite and machine; none at all is an error with what is needed."""
     found, needs = [], []
-    for field in fields(_rows(results_folder(results), suite), workload):
+    for field in fields(rows_of(results_folder(results), suite), workload):
         try:
             found.append(analysis(field))
         except TooLittle as error:
@@ -257,12 +256,3 @@ def _answer(
         print_finding(finding)
     for field, sentence in needs:
         click.echo(f"effmark: {field.suite} on {field.machine}: {sentence}", err=True)
-
-
-def _rows(folder: Path, suite: str | None) -> Sequence[Row]:
-    records = list(read_records(folder))
-    wanted = [r for r in records if suite in (None, r.suite.name)]
-    if records and not wanted:
-        present = ", ".join(sorted({r.suite.name for r in records}))
-        raise SpecError(f"no records of suite {suite!r} in {str(folder)!r}; there are: {present}")
-    return make_rows(wanted)

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from effmark.analyses.limits import known_metric
+from effmark.cli.rows import rows_of
 from effmark.errors import SpecError, StoreError
 from effmark.exchange.catalogue import EXPORTS
 from effmark.exchange.entries import Choice, Outgoing
 from effmark.exchange.exporting import export_files
 from effmark.registry import nearest
 from effmark.report.finding import print_catalogue
-from effmark.rows import make_rows
-from effmark.store import read_records, results_folder
+from effmark.store import results_folder
 
 __all__ = ["command"]
 
@@ -41,8 +41,7 @@ def command(
         hint = nearest(form, list(EXPORTS)).replace("installed", "formats")
         raise SpecError(f"no export format {form!r}; {hint}")
     choice = Choice(tuple(known_metric(m) for m in metrics), everything, _datasets(datasets))
-    records = [r for r in read_records(results_folder(results)) if suite in (None, r.suite.name)]
-    files, found = export_files(form, make_rows(records), choice)
+    files, found = export_files(form, rows_of(results_folder(results), suite), choice)
     _write(files, output)
     _say(found, everything)
 

@@ -99,6 +99,24 @@ def test_json_is_a_list_of_findings(effmark: Command, results: Path) -> None:
     assert finding["values"]["choice"] == "torch int4"
 
 
+def test_unreadable_lines_are_said(effmark: Command, results: Path) -> None:
+    (journal,) = results.rglob("*.jsonl")
+    with journal.open("ab") as handle:
+        handle.write(b'{"torn')
+    done = effmark("analyse", "speedups", str(results))
+    assert done.returncode == 0
+    assert "unreadable line skipped" in done.stderr
+
+
+def test_an_unknown_suite_names_those_that_are_there(effmark: Command, results: Path) -> None:
+    for name in ("analyse", "export"):
+        form = "speedups" if name == "analyse" else "bencher"
+        done = effmark(name, form, str(results), "--suite", "nope")
+        assert done.returncode == 2
+        assert "no records of suite 'nope'" in done.stderr
+        assert "there are: toy" in done.stderr
+
+
 def test_a_wrong_limit_is_one_line(effmark: Command, results: Path) -> None:
     done = effmark("analyse", "best", str(results), "--max", "tpot_s=20J")
     assert done.returncode == 2
