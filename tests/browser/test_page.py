@@ -418,6 +418,25 @@ def test_all_text_has_the_contrast_that_wcag_aa_wants(open_page: OpenPage, schem
     assert page.evaluate(_CONTRAST) == []
 
 
+def test_axe_finds_nothing(open_page: OpenPage) -> None:
+    """The usual checker of accessibility, on the page with all that can be opened open."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    for width, scheme in ((1400, "light"), (1400, "dark"), (390, "light")):
+        page = open_page(width=width, scheme=scheme)
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        page.evaluate(script)
+        for opened in (False, True):
+            if opened:
+                page.keyboard.press("Escape")  # menus
+                page.locator("#body .open").first.click()
+            found = page.evaluate(
+                """async () => (await axe.run(document, { resultTypes: ["violations"] }))
+                .violations.map((v) => [v.id, v.help, v.nodes.map((n) => n.html.slice(0, 150))])"""
+            )
+            assert found == []
+
+
 def test_the_theme_button_overrides_the_system(open_page: OpenPage) -> None:
     page = open_page()
     page.click("#theme")

@@ -31,9 +31,10 @@ function findingTable({ title, columns: heads, rows: lines }) {
     sorting.up = sorting.column === column ? !sorting.up : true;
     sorting.column = column;
     body.replaceChildren(...[...lines].sort((a, b) => compareCells(a[column], b[column]) * (sorting.up ? 1 : -1)).map(findingLine));
-    head.querySelectorAll("th").forEach((th, i) => th.setAttribute("aria-sort", i === column ? (sorting.up ? "ascending" : "descending") : "none"));
+    [...head.children].forEach((th, i) => th.setAttribute("aria-sort", i === column ? (sorting.up ? "ascending" : "descending") : "none"));
   };
-  const head = el("tr", {}, heads.map((h, i) => el("th", { scope: "col", "aria-sort": "none" }, h && el("button", { type: "button", class: "head", onclick: () => sort(i) }, h))));
+  const head = el("tr", {}, heads.map((h, i) => (h
+    ? el("th", { scope: "col", "aria-sort": "none" }, el("button", { type: "button", class: "head", onclick: () => sort(i) }, h)) : el("td"))));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
     el("table", { class: "plain numbers" }, el("caption", {}, title), el("thead", {}, head), body));
 }
