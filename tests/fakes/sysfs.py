@@ -1,7 +1,8 @@
 """Trees as the kernel would show them below /sys, in a folder; and a process that moves a counter.
 
-`python sysfs.py ROOT WATTS PERIOD_S [RANGE_UJ]` rewrites the package counter of ROOT until killed,
-each time by a rename, with the energy that a constant power has drawn since the machine's start.
+`python sysfs.py ROOT WATTS PERIOD_S [RANGE_UJ [RAMP]]` rewrites the package counter of ROOT until
+killed, each time by a rename, with the energy that a constant power has drawn since the machine's
+start; with a ramp the power grows by so many watts per second from the process's start on.
 """
 
 from __future__ import annotations
@@ -74,18 +75,21 @@ def cpu(root: Path, governor: str, *, no_turbo: bool, khz: int) -> None:
     write(folder / "smt/active", 1)
 
 
-def move(root: Path, watts: float, period_s: float, range_uj: int) -> None:
+def move(
+    root: Path, watts: float, period_s: float, range_uj: int = RANGE_UJ, ramp: float = 0.0
+) -> None:
     """Move the package counter until killed; hardware is not kept waiting, where we may say so."""
     with contextlib.suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     file = root / "class/powercap/intel-rapl:0/energy_uj"
-    due = time.monotonic()
+    due = began = time.monotonic()
     while True:
-        set_energy(file, int(time.monotonic() * watts * 1e6) % range_uj)
+        now = time.monotonic()
+        set_energy(file, int((now * watts + ramp * (now - began) ** 2 / 2) * 1e6) % range_uj)
         due = max(due + period_s, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 
 if __name__ == "__main__":
     numbers = [float(a) for a in sys.argv[2:]]
-    move(Path(sys.argv[1]), numbers[0], numbers[1], int(numbers[2]) if numbers[2:] else RANGE_UJ)
+    move(Path(sys.argv[1]), *numbers[:2], *(int(n) for n in numbers[2:3]), *numbers[3:])

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from effmark.probes.checkup import Checkup
 from effmark.record import Record
+from effmark.report.doctor import doctor_text
 from effmark.rows import make_rows
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -188,9 +190,11 @@ def test_doctor_on_fakes_shows_each_counter_with_its_figures(
     gpu = "gpu H100 GPU-{} 80000000000\nlimit 700000\nperiod_ms {}\np -9 {}\nmem 0 3000000000\n"
     env = nvml_trace(gpu.format("aa", 100, 450000) + gpu.format("bb", 50, 150000),
                      CUDA_VISIBLE_DEVICES="0,1")  # fmt: skip
-    done = effmark("doctor", **{**env, "EFFMARK_SYSFS_ROOT": str(rapl_root), "COLUMNS": "100"})
+    done = effmark("doctor", "--json", **{**env, "EFFMARK_SYSFS_ROOT": str(rapl_root)})
     assert done.returncode == 0, done.stderr
-    text = " ".join(done.stdout.split())
+    checkup = Checkup.model_validate_json(done.stdout)
+    assert {r.source for d in checkup.devices for r in d.readings} == {"hw_counter"}
+    text = " ".join(doctor_text(checkup).split())
     assert "+ energy cpu measured by RAPL: package" in text
     assert "energy cuda:0,1 measured by NVIDIA, RAPL" in text
     assert re.search(r"600 W gpu board \(GPU-aa\+GPU-bb\), counter refreshed every", text)
@@ -215,6 +219,31 @@ def test_doctor_on_a_bare_machine_says_so_plainly_and_does_not_calibrate(
     refused = effmark("doctor", "--calibrate", **env)
     assert refused.returncode == 3
     assert "nothing to fit to" in refused.stderr
+
+
+def test_the_estimate_is_fitted_to_a_counter_and_says_so(
+    effmark: Command, suite: Callable[..., str], tmp_path: Path
+) -> None:
+    powercap = tmp_path / "sys/class/powercap/intel-rapl:0"
+    powercap.mkdir(parents=True)
+    for name, text in (("name", "package-0"), ("max_energy_range_uj", "262143328850"),
+                       ("energy_uj", "0")):  # fmt: skip
+        (powercap / name).write_text(f"{text}\n")
+    arguments = [str(tmp_path / "sys"), "20", "0.05", "262143328850", "20"]
+    mover = subprocess.Popen([sys.executable, str(FAKES / "sysfs.py"), *arguments])
+    env = {"EFFMARK_CACHE": str(tmp_path / "c")}
+    try:
+        done = effmark("doctor", "--calibrate", EFFMARK_SYSFS_ROOT=str(tmp_path / "sys"), **env)
+    finally:
+        mover.kill()
+        mover.wait()
+    assert done.returncode == 0, done.stderr
+    assert "by rapl (package)" in done.stdout
+    bare = {**env, "EFFMARK_SYSFS_ROOT": str(tmp_path / "nothing")}
+    record = record_of(effmark("run", suite("cpu", 1), "--json", **bare))
+    model = next(r for r in record["energy"] if r["probe"] == "cpu_time_model")
+    assert model["err_sys_rel"] == 0.2
+    assert "calibrated by rapl" in model["reasons"][0]
 
 
 @pytest.mark.slow

@@ -258,6 +258,25 @@ def test_no_meter_and_no_answer_are_missing_with_the_remedy() -> None:
     assert found.reason == "failed"
 
 
+def test_a_meter_on_a_serial_line_is_read() -> None:
+    pytest.importorskip("serial", reason="pyserial is not installed: pip install 'effmark[meter]'")
+    ours, theirs = os.openpty()
+    meter = ExternalMeter(f"serial://{os.ttyname(theirs)}?baud=9600", 0.01)
+    assert not isinstance(meter.open(Target()), Missing)
+    start = time.monotonic()
+    meter.start()
+    for _ in range(20):
+        os.write(ours, f"{time.monotonic() + 5:.6f},75\n".encode())  # a clock of its own
+        meter.poll()
+        time.sleep(0.02)
+    (found,) = meter.stop(start, time.monotonic())
+    assert isinstance(found, EnergyReading)
+    assert found.joules == pytest.approx(75 * (found.end_s - found.start_s), rel=0.01)
+    meter.close()
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_a_logged_file_is_followed(tmp_path: Path) -> None:
     log = tmp_path / "watts.csv"
     log.write_text("unix_s,watts\n1.0,5\n")
