@@ -16,7 +16,7 @@ from effmark.metrics import METRICS
 from effmark.ranking import Contender
 from effmark.record import Missing
 from effmark.report.configurations import COST_KINDS, Configuration, boards
-from effmark.report.standing import contender, exclusion
+from effmark.report.standing import MARKS, contender, exclusion
 from effmark.rows import Number, Row
 
 __all__ = [
@@ -201,7 +201,10 @@ def told(found: Entrants, needed: int, analysis: str, what: str) -> tuple[Candid
     if len(found.candidates) >= needed:
         return found.candidates
     reasons = "; ".join(f"{n} × {reason}" for reason, n in found.left_out.most_common(4))
+    unranked = any(reason.endswith(tuple(MARKS)) for reason in found.left_out)
     raise TooLittle(
         f"{analysis}: needs {needed} or more configurations with {what}, "
-        f"got {len(found.candidates)}" + (f" (left out: {reasons})" if reasons else "")
+        f"got {len(found.candidates)}"
+        + (f" (left out: {reasons})" if reasons else "")
+        + ("; --all lets in what has no rank" if unranked else "")
     )

@@ -59,6 +59,7 @@ _Field = tuple[str, object, object, Scope]
 
 def _identity(a: Record, b: Record) -> Iterator[_Field]:
     yield "schema_version", a.schema_version, b.schema_version, "all"
+    yield "foreign", a.foreign or "no", b.foreign or "no", "all"
     yield "suite.name", a.suite.name, b.suite.name, "all"
     yield "suite.version", a.suite.version, b.suite.version, "all"
     yield "suite.sha256", a.suite.sha256, b.suite.sha256, "all"

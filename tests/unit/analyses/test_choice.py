@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
@@ -8,7 +9,9 @@ from effmark.analyses.choice import best_choice, choice_odds
 from effmark.analyses.field import Field
 from effmark.analyses.finding import TooLittle
 from effmark.analyses.limits import Limit, parse_limit
+from effmark.analyses.worlds import world_values
 from effmark.errors import SpecError
+from effmark.ranking import Contender
 from effmark.record import Record
 from effmark.units import parse_quantity
 
@@ -130,3 +133,23 @@ def test_equal_configurations_are_named_as_equals(
     found = best_choice(field_of(*records), ())
     assert found.conclusion.startswith("2 configurations share the best accuracy (0.750")
     assert "P(keeps limits)" not in found.tables[0].columns
+
+
+def test_the_probability_of_a_choice_is_how_often_it_is_right() -> None:
+    random, claimed, right, runs = Random(4), 0.0, 0, 400
+    for run in range(runs):
+        truths = [random.gauss(0, 3) for _ in range(3)]
+        seen = [Contender(t + random.gauss(0, 0.7), 0.7) for t in truths]
+        worlds = [{"accuracy": world_values(c, f"{run} {i}")} for i, c in enumerate(seen)]
+        odds = choice_odds(worlds, "accuracy", ())
+        chosen = max(range(3), key=lambda i: odds[i].best)
+        claimed += odds[chosen].best
+        right += truths[chosen] == max(truths)
+    assert abs(claimed - right) / runs < 3 * 0.5 / runs**0.5, (claimed / runs, right / runs)
+    assert 0.8 < right / runs < 0.98
+
+
+def test_what_has_no_rank_is_pointed_to(timed: Make, field_of: Callable[..., Field]) -> None:
+    records = [timed("torch", p, 0.01, validity="invalid") for p in ("fp32", "int4")]
+    with pytest.raises(TooLittle, match=r"2 × TPOT: invalid\); --all lets in what has no rank"):
+        best_choice(field_of(*records), (), "tpot_s")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from effmark.compare.differences import comparable
 from effmark.errors import SpecError
 from effmark.exchange.entries import Choice
 from effmark.exchange.exporting import export_files
@@ -220,6 +221,15 @@ def test_foreign_numbers_are_marked_and_hold_no_rank(
     assert all("foreign" in marks(row) for row in rows)
     assert ranks_of(rows, "tpot_s") == ["foreign", "foreign"]
     assert exclusion(rows[0], "tpot_s") == "foreign"
+
+
+def test_foreign_numbers_do_not_compare_with_our_own(
+    llama_entry: Entry, report_file: Write, make_record: Make
+) -> None:
+    entry = llama_entry(n_prompt=0, n_gen=16)
+    (theirs,) = foreign_records("llama-bench", report_file([entry]))
+    differences = {d.field: d.scope for d in comparable(make_record(), theirs)}
+    assert differences["foreign"] == "all"
 
 
 def test_what_the_report_does_not_say_is_unknown(llama_entry: Entry, report_file: Write) -> None:
