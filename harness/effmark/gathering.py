@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from effmark.catalogue import LARGE_B, Catalogue, CatalogueAbsent, is_large
 from effmark.record import Record
 from effmark.row_cache import RowCache
 from effmark.rows import Row, make_rows
-from effmark.store import Damage, read_records
+from effmark.store import Damage, place_order, read_records
 
-__all__ = ["HEADLINES", "MOST_CELLS", "Gathered", "gather", "gather_all"]
+__all__ = ["HEADLINES", "MOST_CELLS", "Gathered", "earlier_records", "gather", "gather_all"]
 
 HEADLINES = (
     "tpot_s", "latency_s", "ttft_s", "energy_j_per_output_token", "energy_j_per_image",
@@ -28,8 +29,8 @@ _FRONTS = (
     ("energy_j_per_output_token", "accuracy"), ("latency_s", "accuracy"),
     ("latency_s", "peak_memory_b"),
 )  # fmt: skip
-MOST_CELLS = 1500
-"""As many as a page of 3 MB can hold."""
+MOST_CELLS = 2000
+"""As many as a page can be made of in a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Gathered:
         return self.cells - len(self.rows)
 
 
-def gather(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> Gathered:
+def gather(
+    results: Path, suite: str | None = None, large_b: int = LARGE_B, most: int = MOST_CELLS
+) -> Gathered:
     """Return the rows of a folder or a journal: all, or of a large folder those that lead.
 
     What leads: the first of every headline metric and of the Pareto fronts, taken in turns, each
@@ -60,6 +63,7 @@ def gather(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> G
         results: the folder or the journal.
         suite: only records of this suite.
         large_b: bytes of journals from which on a folder is large.
+        most: cells of a large folder to take, about.
 
     Raises:
         StoreError: there is no such folder.
@@ -67,7 +71,7 @@ def gather(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> G
     if is_large(results, large_b):
         damage = Damage()
         try:
-            return _leading(results, Catalogue(results, damage), suite, damage)
+            return _leading(results, Catalogue(results, damage), suite, damage, most)
         except CatalogueAbsent:
             pass  # read it all, then: slow and right
     return gather_all(results, suite, large_b)
@@ -92,17 +96,44 @@ def gather_all(results: Path, suite: str | None = None, large_b: int = LARGE_B) 
     return Gathered(rows, damage, len(rows), len(wanted), names)
 
 
+def earlier_records(
+    results: Path, suite: str, machine: str, large_b: int = LARGE_B
+) -> list[Record]:  # fmt: skip
+    """Return what a run on a machine can resume from or learn from, in journal order.
+
+    Args:
+        results: the folder; none where it does not exist.
+        suite: of a large folder, only records of this suite.
+        machine: device class; records that never got to a machine are taken, too.
+        large_b: bytes of journals from which on a folder is large.
+    """
+    if not results.exists():
+        return []
+    if is_large(results, large_b):
+        try:
+            catalogue = Catalogue(results)
+            places = [catalogue.places(suite=suite, machine=name) for name in ("", machine)]
+            return list(catalogue.records(sorted(chain(*places), key=place_order)))
+        except CatalogueAbsent:
+            pass  # read it all, then: slow and right
+    return [
+        record
+        for record in read_records(results)
+        if record.environment is None or record.environment.device_class == machine
+    ]
+
+
 def _rows(results: Path, records: Iterable[Record]) -> tuple[Row, ...]:
     with RowCache(results) as memory:
         return tuple(make_rows(records, memory))
 
 
 def _leading(
-    results: Path, catalogue: Catalogue, suite: str | None, damage: Damage
-) -> Gathered:  # fmt: skip
+    results: Path, catalogue: Catalogue, suite: str | None, damage: Damage, most: int
+) -> Gathered:
     where: dict[str, str | int | bool] = {} if suite is None else {"suite": suite}
     cells, records = catalogue.count(**where)
-    processes = list(_processes(catalogue, where))
+    processes = list(_processes(catalogue, where, most))
     families = list(dict.fromkeys(family for _, family in processes))
     places = catalogue.leading([process for process, _ in processes], families)
     rows = _rows(results, catalogue.records(places))
@@ -110,11 +141,11 @@ def _leading(
 
 
 def _processes(
-    catalogue: Catalogue, where: dict[str, str | int | bool]
+    catalogue: Catalogue, where: dict[str, str | int | bool], room: int
 ) -> Iterator[tuple[int, int]]:
     """Yield model processes with their families, the leading ones, until their cells are enough."""
     lists = [catalogue.front(x, y, **where) for x, y in _FRONTS]
-    lists += [catalogue.best(name, MOST_CELLS, **where) for name in HEADLINES]
+    lists += [catalogue.best(name, room, **where) for name in HEADLINES]
     in_turns = (
         told[place]
         for place in range(max(map(len, lists), default=0))
@@ -123,7 +154,6 @@ def _processes(
     )
     wanted = list(dict.fromkeys((line["process"], line["family"]) for line in in_turns))
     sizes = catalogue.sizes([process for process, _ in wanted])
-    room = MOST_CELLS
     for process, family in wanted:
         room -= sizes[process]
         if room < 0:

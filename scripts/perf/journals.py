@@ -26,6 +26,7 @@ WORKLOADS = (
 )
 MACHINES = 10
 PER_JOURNAL = 5000
+PER_MODEL = MACHINES * len(ADAPTERS) * len(PRECISIONS) * len(WORKLOADS)
 SHA = "5" * 64
 
 
@@ -38,12 +39,12 @@ def write_journals(results: Path, count: int, seed: int = 0) -> None:
 
 
 def synthetic_records(count: int, seed: int = 0) -> Iterator[Record]:
-    """Yield records of up to 200 models in every adapter, precision, workload and machine, in runs.
+    """Yield records of models in every adapter, precision, workload and machine, no two alike.
 
     Values are drawn at random around what model, precision and machine suggest.
     """
     random = Random(seed)
-    models = [_model(i) for i in range(min(200, max(1, count // 200)))]
+    models = [_model(i) for i in range(-(-count // PER_MODEL))]
     machines = [_machine(i) for i in range(MACHINES)]
     suite = SuiteRef(name="synthetic", version=1, sha256=SHA, profile="default")
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -31,6 +31,7 @@ SECTIONS = {
     "sandbox": "jobs per second and spread of the sandbox",
     "code_scoring": "scoring code against a fresh interpreter per test; published scores",
     "cell": "seconds for one cell of the default suite",
+    "store": "journals of 100,000 records: refresh, questions, fronts, page",
 }
 """In the order in which they run: the short ones first."""
 

@@ -203,6 +203,14 @@ class Catalogue:
         query = f"SELECT {_PLACE} FROM attempts WHERE starts_with({column}, ?) ORDER BY stamp, line"
         return [self._place(row) for row in self._rows(query, [prefix])]
 
+    def places(self, **where: str | int | bool) -> list[Place]:
+        """Return where the records stand that count."""
+        condition, values = _condition(where)
+        return [
+            self._place(row)
+            for row in self._rows(f"SELECT {_PLACE} FROM current WHERE {condition}", values)
+        ]
+
     def sizes(self, processes: Sequence[int]) -> dict[int, int]:
         """Return how many cells each of some model processes has."""
         query = (

@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 CACHE_FOLDER = ".effmark-cache"
-LARGE_B = 48_000_000
-"""Journals above this, some thousand records, are asked by their catalogue, not read whole."""
+LARGE_B = 16_000_000
+"""Journals above this, a thousand records or more, are asked by their catalogue, not read whole."""
 _DECIDING = (
     "code/cost_interval.py", "code/cost_rows.py", "energy_numbers.py", "metrics.py", "record.py",
     "rows.py", "samples.py", "spec.py",

@@ -32,7 +32,9 @@ def connect() -> Any:
     import duckdb
 
     threads = {"threads": str(len(os.sched_getaffinity(0)))}
-    return duckdb.connect(":memory:", config={**_CAREFUL, **threads})
+    database = duckdb.connect(":memory:", config={**_CAREFUL, **threads})
+    database.execute("SET enable_progress_bar = false")
+    return database
 
 
 def quoted(path: Path) -> str:

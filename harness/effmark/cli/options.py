@@ -8,9 +8,9 @@ import click
 
 from effmark.cache import default_cache
 from effmark.environment import capture_environment
+from effmark.gathering import earlier_records
 from effmark.plan import Plan, make_plan
 from effmark.record import Record
-from effmark.store import read_records
 from effmark.suites import find_suite, load_suite
 
 __all__ = ["plan_for", "plan_options", "results_option"]
@@ -54,14 +54,10 @@ def plan_for(
     fetch: bool = True,
 ) -> tuple[Plan, list[Record]]:
     """Return the plan that a command line asks for, and this machine's records of before."""
-    here = capture_environment({}).device_class
-    records = [
-        record
-        for record in (read_records(results) if results.exists() else ())
-        if record.environment is None or record.environment.device_class == here
-    ]
+    asked = load_suite(find_suite(suite), profile, overrides)
+    records = earlier_records(results, asked.suite, capture_environment({}).device_class)
     plan = make_plan(
-        load_suite(find_suite(suite), profile, overrides),
+        asked,
         default_cache(),
         models=models,
         only=only,

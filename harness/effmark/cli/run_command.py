@@ -10,6 +10,7 @@ from effmark.cache import default_cache
 from effmark.cli.options import plan_for, plan_options, results_option
 from effmark.energy_numbers import require_energy
 from effmark.executors.session import Session
+from effmark.gathering import gather
 from effmark.report.page import write_page
 from effmark.report.progress import show_progress
 from effmark.report.table import print_table
@@ -69,7 +70,9 @@ def command(
             click.echo(record.model_dump_json())
     else:
         print_table(make_rows(ours))
-        page = write_page(make_rows(latest(iter([*records, *new])).values()), folder / "index.html")
+        found = gather(folder)
+        target = folder / "index.html"
+        page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
         click.echo(f"page: {page}", err=True)
     if needs_energy:
         require_energy(ours)

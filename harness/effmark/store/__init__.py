@@ -10,7 +10,15 @@ from effmark.store.damage import Damage
 from effmark.store.journal import Journal, results_folder
 from effmark.store.lines import decode, encode
 from effmark.store.migrations import MIGRATIONS, upgrade
-from effmark.store.reading import Place, journals_of, latest, parse, read_lines, read_records
+from effmark.store.reading import (
+    Place,
+    journals_of,
+    latest,
+    parse,
+    place_order,
+    read_lines,
+    read_records,
+)
 
 __all__ = [
     "MIGRATIONS",
@@ -22,6 +30,7 @@ __all__ = [
     "journals_of",
     "latest",
     "parse",
+    "place_order",
     "read_lines",
     "read_records",
     "results_folder",

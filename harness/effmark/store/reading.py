@@ -14,7 +14,15 @@ from effmark.store.damage import Damage, Unreadable
 from effmark.store.lines import decode, unseal
 from effmark.store.migrations import upgrade
 
-__all__ = ["Place", "journals_of", "latest", "parse", "read_lines", "read_records"]
+__all__ = [
+    "Place",
+    "journals_of",
+    "latest",
+    "parse",
+    "place_order",
+    "read_lines",
+    "read_records",
+]
 
 _PRESENT = b'{"schema_version":%d,' % SCHEMA_VERSION
 _TORN = Unreadable("torn", "torn or damaged line")
@@ -49,7 +57,16 @@ def journals_of(results: Path) -> list[Path]:
         for path in results.rglob("*.jsonl")
         if not any(part.startswith(".") for part in path.relative_to(results).parts)
     ]
-    return sorted(found, key=lambda path: (path.name, str(path)))
+    return sorted(found, key=_journal_order)
+
+
+def _journal_order(path: Path) -> tuple[str, str]:
+    return path.name, str(path)
+
+
+def place_order(place: Place) -> tuple[tuple[str, str], int]:
+    """Return by what places are sorted into the order of reading."""
+    return _journal_order(place.journal), place.line
 
 
 def read_records(results: Path, damage: Damage | None = None) -> Iterator[Record]:
