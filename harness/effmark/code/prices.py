@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,11 @@ class Prices:
         if self.usd_per_device_hour is not None and not self._sold_by_the_token(call):
             return self._by_the_hour(call, self.usd_per_device_hour)
         return self._by_the_token(call)
+
+    def rests_on_estimates(self, calls: Iterable[Call], currency: Currency) -> bool:
+        """Return whether joules that nobody measured are part of the cost of some call."""
+        counted = currency == "j" or (currency == "usd" and self.usd_per_kwh is not None)
+        return counted and any(call.energy_source == "model_estimate" for call in calls)
 
     @property
     def told(self) -> str:

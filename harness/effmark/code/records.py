@@ -7,6 +7,8 @@ import hashlib
 import uuid
 from pathlib import Path
 
+from effmark.code.bout import Clock
+from effmark.code.clocks import why_no_instructions
 from effmark.code.evaluation import Evaluation
 from effmark.code.summary import problem_value
 from effmark.environment import capture_environment
@@ -14,7 +16,14 @@ from effmark.record import Measured, Measurement, Missing, Record, SuiteRef
 from effmark.schema import content_hash
 from effmark.spec import Cell, Code, ModelRef
 
-__all__ = ["SUITE", "SUITE_VERSION", "code_measurements", "code_notes", "code_record"]
+__all__ = [
+    "SUITE",
+    "SUITE_VERSION",
+    "clock_note",
+    "code_measurements",
+    "code_notes",
+    "code_record",
+]
 
 SUITE, SUITE_VERSION = "code", 1
 _RECORDED_KS = (1, 10, 100)
@@ -86,13 +95,19 @@ def _measurement(evaluation: Evaluation, name: str) -> Measurement:
     )
 
 
+def clock_note(clock: Clock) -> str:
+    """Return the clock, and why it is not the better one."""
+    absent = why_no_instructions() if clock == "cpu" else ""
+    return f"{clock}; instructions are not counted here: {absent}" if absent else clock
+
+
 def code_notes(evaluation: Evaluation) -> dict[str, str]:
     """Return what explains the scores: set, clock, sandbox, failures."""
     failures = ", ".join(f"{kind} {count}" for kind, count in evaluation.failures().items())
     return {
         "problem_set": f"{evaluation.problems.name} {evaluation.problems.version}",
         "problems": f"{len(evaluation.tasks)} of {len(evaluation.problems.problems)}",
-        "clock": evaluation.rules.clock,
+        "clock": clock_note(evaluation.rules.clock),
         "sandbox": f"{evaluation.level}: {', '.join(evaluation.layers)}",
         "failures": failures or "none",
     }

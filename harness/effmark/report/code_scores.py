@@ -19,11 +19,12 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     problems, about = document["problems"], document["problem_set"]
     yield (
         f"{about['name']} {about['version']}: {problems['scored']} of {problems['of']} problems, "
-        f"{document['samples_count']} samples, clock {document['clock']}"
+        f"{document['samples_count']} samples"
     )
     for name, value in document.items():
         if name.startswith(_NAMES):
             yield f"  {name:<9} {_value(value)}"
+    yield f"  clock     {document['clock_note']}"
     failures = ", ".join(f"{kind} {count}" for kind, count in document["failures"].items())
     yield f"  failures  {failures or 'none'}"
     sandbox = document["sandbox"]

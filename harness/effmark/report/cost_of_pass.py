@@ -20,6 +20,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     table = document["prices_version"]
     prices = f", prices of table {table}" if table is not None else ""
     yield f"cost of a right answer in {unit}, {document['problems_count']} problems{prices}"
+    if document["estimated"]:
+        yield "~ all of it rests on energy that was estimated, not measured"
     for name, model in models.items():
         yield f"{name}: {model['attempts_count']} attempts, {model['spent']:.6g} {unit} spent"
         yield f"  data set          {_value(model['dataset'])}"

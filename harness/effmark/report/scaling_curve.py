@@ -46,7 +46,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     widths = [max(map(cell_len, column)) for column in zip(heading, *rows, strict=True)]
     for row in (heading, *rows):
         yield "  " + "  ".join(_padded(cell, w) for cell, w in zip(row, widths, strict=True))
-    yield "cost per question; 95 % interval over questions"
+    yield "cost per question; 95 % interval over questions; eFLOPs as Kinetics counts them:"
+    yield "decoding with its memory traffic, without prefill and verifier, the prompt shared"
     if estimated:
         yield "~ estimated, not measured"
     yield "more samples are not shown to help beyond: " + ", ".join(
