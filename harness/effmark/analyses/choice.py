@@ -78,9 +78,9 @@ def best_choice(
     by = by or _usual(field, names, everything=everything)
     if metric(by).direction == "none":
         raise TooLittle(f"best: {by!r} is a fact, not a merit; name a metric that has a direction")
-    found = entrants(field, list(dict.fromkeys([by, *names])), everything=everything)
-    wanted = ", ".join(METRICS[name].label for name in dict.fromkeys([by, *names]))
-    candidates = told(found, 2, "best", wanted)
+    asked = list(dict.fromkeys([by, *names]))
+    found = entrants(field, asked, everything=everything, infinite=True)
+    candidates = told(found, 2, "best", ", ".join(METRICS[name].label for name in asked))
     worlds = [
         {name: world_values(c.numbers[name], f"{c.name} {name}") for name in c.numbers}
         for c in candidates
@@ -96,10 +96,11 @@ def _usual(field: Field, names: Sequence[str], *, everything: bool) -> str:
             continue
         if most_entrants(field, [[by, *names]], everything=everything)[1] > 1:
             return by
+    limits = "".join(f"{METRICS[name].label} and " for name in names)
+    wished = ", ".join(METRICS[name].label for name in _WANTED[:3])
     raise TooLittle(
-        f"best: needs two configurations with {', '.join(METRICS[n].label for n in names)} and one "
-        f"of {', '.join(METRICS[n].label for n in _WANTED[:3])} or speed; run a suite that "
-        "measures both"
+        f"best: needs two configurations with {limits}one of {wished} or speed; run a suite that "
+        "measures both, or let in what has no rank with --all"
     )
 
 

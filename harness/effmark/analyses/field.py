@@ -6,6 +6,7 @@ dequantised weights) takes no part either, unless everything is asked for; it is
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -143,15 +144,18 @@ def _serves(row: Row, workload: str) -> bool:
     return asked.kind not in COST_KINDS or asked.label == workload
 
 
-def entrants(field: Field, names: Sequence[str], *, everything: bool = False) -> Entrants:
+def entrants(
+    field: Field, names: Sequence[str], *, everything: bool = False, infinite: bool = False
+) -> Entrants:
     """Return the configurations that have all the named metrics.
 
     Args:
         field: who may take part.
         names: metrics that a candidate must have.
         everything: whether numbers without a rank take part, too.
+        infinite: whether an infinite score is a number: it has an order, but no distance.
     """
-    taking_part, left_out = _admitted(field, names, everything)
+    taking_part, left_out = _admitted(field, names, everything, infinite=infinite)
     titles = configuration_names([c.row for c in taking_part])
     candidates = (
         Candidate(title, c, {name: field.contender(c, name) for name in names})
@@ -170,17 +174,28 @@ def most_entrants(
 
 
 def _admitted(
-    field: Field, names: Sequence[str], everything: bool
+    field: Field, names: Sequence[str], everything: bool, *, infinite: bool = False
 ) -> tuple[list[Configuration], Counter[str]]:
     """Return the configurations that have all metrics, and the others by reason."""
     taking_part, left_out = [], Counter[str]()
     for configuration in field.configurations:
-        reason = next((w for n in names if (w := _barred(configuration, n, everything))), "")
+        barred = (_barred(configuration, name, everything) for name in names)
+        reason = next((why for why in barred if why), "")
+        if not infinite:
+            reason = reason or _endless(configuration, names)
         if reason:
             left_out[reason] += 1
         else:
             taking_part.append(configuration)
     return taking_part, left_out
+
+
+def _endless(configuration: Configuration, names: Sequence[str]) -> str:
+    for name in names:
+        number = configuration.metric(name)
+        if isinstance(number, Number) and not math.isfinite(number.value):
+            return f"{METRICS[name].label}: infinite"
+    return ""
 
 
 def _barred(configuration: Configuration, name: str, everything: bool) -> str:

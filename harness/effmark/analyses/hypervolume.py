@@ -27,6 +27,8 @@ from effmark.units import format_quantity
 __all__ = ["hypervolume", "hypervolumes"]
 
 _BEYOND = 0.1
+_CUT = 0.1
+"""On a log axis a world is cut at this share of the least value: errors may reach below zero."""
 _COSTS = ("tpot_s", "latency_s", "ttft_s")
 _NARROW = ("A share without an interval: in more than 5 % of the possible worlds nothing is better "
            "than the reference.")  # fmt: skip
@@ -109,6 +111,7 @@ class _Axis:
         self._sign = 1.0 if metric(name).direction == "higher" else -1.0
         values = [c.numbers[name].value for c in candidates]
         self._log = family(name) in ("cost", "energy", "size") and min(values) > 0
+        self._least = min(values) * _CUT
         merits = [self._merit(v) for v in values]
         best, worst = max(merits), min(merits)
         if best == worst:
@@ -134,7 +137,7 @@ class _Axis:
     def _merit(self, value: float) -> float:
         if not self._log:
             return self._sign * value
-        return self._sign * math.log(value) if value > 0 else -math.inf * self._sign
+        return self._sign * math.log(max(value, self._least))
 
 
 def _finding(

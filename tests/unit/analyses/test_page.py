@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from effmark.analyses import ANALYSES
+from effmark.analyses import ANALYSES, TooLittle
+from effmark.analyses.choice import best_choice
+from effmark.analyses.field import Field, fields
+from effmark.analyses.hypervolume import hypervolumes
 from effmark.analyses.page import USUAL, page_analyses
 from effmark.record import Record
-from effmark.rows import make_rows
+from effmark.rows import Number, Row, make_rows
 from effmark.store import Journal
 
 Make = Callable[..., Record]
@@ -52,6 +56,29 @@ def test_more_rows_than_the_page_can_wait_for_are_left_to_the_command(timed: Mak
     told = page_analyses(rows)
     assert told["findings"] == []
     assert "402 rows are too many here" in told["missing"][0]["needs"]
+
+
+@pytest.mark.parametrize("name", list(USUAL))
+def test_one_record_is_too_little_for_every_analysis(timed: Make, name: str) -> None:
+    (field,) = fields(make_rows([timed("torch", "fp32", 0.04)]))
+    with pytest.raises(TooLittle, match=rf"^{name}: needs .*[a-z0-9)]$"):
+        USUAL[name](field)
+
+
+def test_an_infinite_score_has_an_order_but_no_distance(
+    timed: Make, field_of: Callable[..., Field]
+) -> None:
+    rows = make_rows([timed("torch", p, 0.01) for p in ("fp32", "int8", "int4")])
+    costs = {"fp32": math.inf, "int8": 2.0, "int4": 3.0}
+    priced = [
+        Row(row.record, row.records, {**row.metrics, "cost_of_pass_usd": Number(
+            costs[row.record.cell.precision], None, None, "USD", 5, "ledger", "exact")})
+        for row in rows
+    ]  # fmt: skip
+    (field,) = fields(priced)
+    assert best_choice(field, (), "cost_of_pass_usd").values["choice"] == "torch int8"
+    axes = ["cost_of_pass_usd", "tpot_s"]
+    assert math.isfinite(hypervolumes(field, axes).values["all"])
 
 
 def test_no_rows_give_an_empty_page() -> None:
