@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import stdev
 
 from effmark.samples import Samples
 from effmark.stats.distributions import normal_quantile, t_quantile
 
-__all__ = ["CONFIDENCE", "Contender", "few_samples", "sampling_error"]
+__all__ = ["CONFIDENCE", "Contender", "few_samples", "sampling_error", "spread"]
 
 CONFIDENCE = 0.95
 _Z = normal_quantile((1 + CONFIDENCE) / 2)
@@ -48,7 +47,18 @@ def sampling_error(
     if samples is None or samples.estimator == "max" or len(samples.values) < 2:
         return None
     values = samples.per_sample
-    return stdev(values) / math.sqrt(len(values)) * few_samples(len(values))
+    return spread(values, 1) / math.sqrt(len(values)) * few_samples(len(values))
+
+
+def spread(values: Sequence[float], fewer: int = 0) -> float:
+    """Return the standard deviation; `statistics` has the same 50 times slower, by fractions.
+
+    Args:
+        values: more than `fewer` numbers.
+        fewer: what the sum of squares is divided by less than their number.
+    """
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - fewer))
 
 
 def few_samples(n: int) -> float:

@@ -6,11 +6,10 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import pstdev
 from typing import Any
 
 from effmark.metrics import Direction
-from effmark.ranking.contender import CONFIDENCE, Contender
+from effmark.ranking.contender import CONFIDENCE, Contender, spread
 from effmark.stats.arrays import numpy_for
 from effmark.stats.distributions import normal_quantile
 
@@ -111,5 +110,5 @@ def _spread_squares(some: Any, all_: Any) -> Any:
 
 def _error_of_difference(a: Contender, b: Contender) -> float:
     if a.items and a.items == b.items and len(a.draws) == len(b.draws) > 1:
-        return pstdev([x - y for x, y in zip(a.draws, b.draws, strict=True)])
+        return spread([x - y for x, y in zip(a.draws, b.draws, strict=True)])
     return math.hypot(a.error or 0.0, b.error or 0.0)

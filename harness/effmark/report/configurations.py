@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from effmark.record import Missing
 from effmark.report.standing import family
@@ -27,6 +28,7 @@ COST_KINDS = ("decode", "infer", "prefill")
 """Workloads that cost time, the preferred ones first."""
 
 
+@cache
 def is_shared(name: str) -> bool:
     """Return whether a metric stands beside any workload: facts of the process, quality."""
     return name in PROCESS_METRICS or family(name) == "quality" or name.startswith(_OF_ANSWERS)

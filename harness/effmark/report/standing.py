@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 from effmark.metrics import metric
@@ -50,6 +51,7 @@ MARKS = {
 """What each mark means, worst first."""
 
 
+@cache
 def family(name: str) -> Family:
     """Return which kind of claim a metric makes."""
     if _JOINED.fullmatch(name):
