@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from effmark.errors import PrerequisiteError
+from effmark.pytest_plugin.worktree import Worktree
 from effmark.store import read_records
 
 pytest_plugins = ["pytester"]
@@ -76,6 +78,23 @@ def test_a_revision_that_was_not_measured_is_measured_beside_the_checkout_and_ke
     same.stdout.fnmatch_lines(["*test_work*×1 pass"])
 
 
+def test_a_test_that_the_saved_runs_left_out_is_measured_and_a_new_one_is_not_waited_for(
+    pytester: pytest.Pytester, quick: Options
+) -> None:
+    pytester.makepyfile(test_it=TEST, test_that=TEST.replace("test_work", "test_other"))
+    _commit(pytester, 100)
+    gate = (*quick, "--effmark-compare=git:HEAD", "--effmark-gate", "-rs")
+    pytester.runpytest_inprocess(*gate, "-k", "test_work").assert_outcomes(passed=1)
+    both = pytester.runpytest_inprocess(*gate)
+    both.assert_outcomes(passed=2)
+    both.stdout.fnmatch_lines(["effmark: measuring git:HEAD in a worktree, process 1 of 1"])
+    pytester.makepyfile(test_new=TEST.replace("test_work", "test_new"))
+    more = pytester.runpytest_inprocess(*gate, "test_it.py", "test_that.py", "test_new.py")
+    more.assert_outcomes(passed=2, skipped=1)
+    more.stdout.no_fnmatch_line("*in a worktree*")
+    more.stdout.fnmatch_lines(["SKIPPED*no baseline: 'git:HEAD' does not have this measurement*"])
+
+
 def test_a_revision_that_would_import_from_the_checkout_is_not_measured(
     pytester: pytest.Pytester, quick: Options
 ) -> None:
@@ -94,18 +113,6 @@ def test_a_revision_that_would_import_from_the_checkout_is_not_measured(
     )
 
 
-def test_tests_that_a_revision_does_not_have_yet_have_no_baseline(
-    pytester: pytest.Pytester, quick: Options
-) -> None:
-    _commit(pytester, 100)
-    pytester.makepyfile(test_it=TEST)
-    result = pytester.runpytest_inprocess(
-        *quick, "test_it.py", "--effmark-compare=git:HEAD", "--effmark-gate", "-rs"
-    )
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["effmark: git:HEAD cannot be measured: *test_it.py*"])
-
-
 def test_several_workers_do_not_measure_a_revision(
     pytester: pytest.Pytester, quick: Options
 ) -> None:
@@ -114,3 +121,14 @@ def test_several_workers_do_not_measure_a_revision(
     result = pytester.runpytest_inprocess(*quick, "-n2", "--effmark-compare=git:HEAD")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*revision 'HEAD' (*) was not measured; make up for it*"])
+
+
+def test_the_command_of_a_worktree_leads_there_and_leaves_out_what_is_new(tmp_path: Path) -> None:
+    checkout, tree = tmp_path / "checkout", tmp_path / "tree"
+    for folder in (checkout / "tests", checkout / "new", tree / "tests"):
+        folder.mkdir(parents=True)
+    given = ["tests", "new", "new::x", f"-c={checkout}/a.ini", str(checkout / "tests"), "-k", "old"]
+    led = Worktree(checkout, tree).arguments(given, checkout)
+    assert led == ["tests", f"-c={tree}/a.ini", str(tree / "tests"), "-k", "old"]
+    with pytest.raises(PrerequisiteError, match="is not there at that revision"):
+        Worktree(checkout, tree).folder(checkout / "new")

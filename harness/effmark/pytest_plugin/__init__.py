@@ -158,6 +158,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         given.dir,
         runs,
         config.pluginmanager.has_plugin("xdist"),
+        tuple(item.nodeid for item in session.items if _uses(item)),
     )
     say = reporter.write_line if reporter is not None else lambda text: None
     try:

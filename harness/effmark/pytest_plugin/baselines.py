@@ -6,7 +6,7 @@ Every run of pytest is one process of the gate's statistics; five make a calibra
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -88,9 +88,22 @@ class Baselines:
         """
         return _commit(self._root, which.removeprefix("git:"))
 
-    def processes(self, which: str) -> int:
-        """Return how many processes have measured `git:REV`, without uncommitted changes."""
-        return _processes(self._clean(self._at(self.commit(which))))
+    def wanting(self, which: str, tests: Sequence[str], runs: int) -> int:
+        """Return how many processes have still to measure `git:REV`.
+
+        Args:
+            which: the revision.
+            tests: whose measurements are wanted; those that it does not have yet are left out.
+            runs: from how many processes.
+        """
+        commit = self.commit(which)
+        processes: dict[str, set[str]] = {}
+        for record in self._clean(self._at(commit)):
+            processes.setdefault(record.notes.get("test", ""), set()).add(record.process_id)
+        texts = cache(lambda file: run_git(self._root, "show", f"{commit}:./{file}"))
+        counts = [len(processes[test]) for test in tests if test in processes]
+        counts += [0 for test in tests if test not in processes and _is_in(test, texts)]
+        return max(0, runs - min(counts, default=runs))
 
     def add(self, which: str, records: Sequence[Record]) -> None:
         """Save measurements of `git:REV`, under the name of its commit."""
@@ -155,6 +168,14 @@ class Baselines:
         if more <= 0:
             return f"{said}, their spread is the noise that the gate goes by"
         return f"{said}; the gate wants {more} more, --effmark-runs {more} makes them at once"
+
+
+def _is_in(test: str, text_of: Callable[[str], str | None]) -> bool:
+    """Return whether a revision has a test, by the name of its function in the text of its file."""
+    file, _, rest = test.partition("::")
+    name = rest.partition("[")[0].rpartition("::")[2]
+    text = text_of(file)
+    return text is not None and (name in text or not file.endswith(".py"))
 
 
 def _processes(records: Sequence[Record]) -> int:

@@ -15,6 +15,7 @@ from effmark.errors import EffmarkError, PrerequisiteError
 from effmark.pytest_plugin.rounds import Rounds, round_command
 from effmark.pytest_plugin.session import Session
 from effmark.pytest_plugin.worktree import worktree_of
+from effmark.record import Record
 
 __all__ = ["Asking", "measure_before"]
 
@@ -31,6 +32,8 @@ class Asking:
     runs: int
     """Processes that shall measure, this one included."""
     has_xdist: bool
+    tests: tuple[str, ...]
+    """Those that measure."""
 
 
 def measure_before(session: Session, asking: Asking, say: Say) -> None:
@@ -42,43 +45,46 @@ def measure_before(session: Session, asking: Asking, say: Say) -> None:
         PrerequisiteError: a process of this checkout did not come to its end.
     """
     here = Rounds(round_command(asking.arguments, has_xdist=asking.has_xdist), asking.folder)
+    wanted = _wanted(session, asking)
     with ExitStack() as stack:
-        there = _other_revision(session, asking, stack, say)
-        saved = session.baselines.processes(_compared(session)) if there is not None else 0
-        wanted = asking.runs - saved if there is not None else 0
+        there = _other_revision(session, asking, stack, say) if wanted else None
         for number in range(1, max(asking.runs, wanted + 1)):
             if there is not None and number <= wanted:
                 there = _measured_there(session, there, f"{number} of {wanted}", say)
             if number < asking.runs:
                 say(f"effmark: measuring in process {number} of {asking.runs}")
-                _keep(session, here, say)
+                for record in _some(here, say):
+                    session.rounds.setdefault(cell_name(record), []).append(record)
+
+
+def _some(rounds: Rounds, say: Say) -> list[Record]:
+    """Return what one more process measures; that it is nothing is said."""
+    records, last = rounds.measure()
+    if not records:
+        say(f"effmark: a fresh process measured nothing: {last}")
+    return records
+
+
+def _wanted(session: Session, asking: Asking) -> int:
+    """Return how many processes have still to measure the revision that is compared with."""
+    which = _compared(session)
+    if not which.startswith("git:"):
+        return 0
+    return session.baselines.wanting(which, asking.tests, asking.runs)
 
 
 def _compared(session: Session) -> str:
     return session.options.compare or ""
 
 
-def _keep(session: Session, here: Rounds, say: Say) -> None:
-    try:
-        records = here.measure()
-    except PrerequisiteError as error:
-        if "measured nothing" not in str(error):
-            raise
-        say(f"effmark: {error}")
-        return
-    for record in records:
-        session.rounds.setdefault(cell_name(record), []).append(record)
-
-
 def _other_revision(session: Session, asking: Asking, stack: ExitStack, say: Say) -> Rounds | None:
-    """Return how to measure the revision that is compared with, None where nothing is to do."""
+    """Return how to measure the revision that is compared with, None where it cannot be."""
     which = _compared(session)
-    if not which.startswith("git:") or session.baselines.processes(which) >= asking.runs:
-        return None
     try:
         commit = session.baselines.commit(which)
         tree = stack.enter_context(worktree_of(session.options.root, commit))
-        command = round_command(tree.arguments(asking.arguments), has_xdist=asking.has_xdist)
+        arguments = tree.arguments(asking.arguments, asking.folder)
+        command = round_command(arguments, has_xdist=asking.has_xdist)
         root = tree.folder(session.options.root)
         elsewhere = (f"--rootdir={root}", f"--effmark-elsewhere={tree.checkout}")
         return Rounds((*command, *elsewhere), tree.folder(asking.folder), tree.variables())
@@ -92,8 +98,10 @@ def _measured_there(session: Session, there: Rounds, number: str, say: Say) -> R
     which = _compared(session)
     say(f"effmark: measuring {which} in a worktree, process {number}")
     try:
-        session.baselines.add(which, there.measure())
+        records = _some(there, say)
     except PrerequisiteError as error:
         say(f"effmark: {which} cannot be measured: {error}")
         return None
-    return there
+    if records:
+        session.baselines.add(which, records)
+    return there if records else None

@@ -37,11 +37,11 @@ class Rounds:
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that differ from those of this process."""
 
-    def measure(self) -> list[Record]:
-        """Return what one more process measures.
+    def measure(self) -> tuple[list[Record], str]:
+        """Return what one more process measures, and the last that it said.
 
         Raises:
-            PrerequisiteError: it did not come to its end, or measured nothing.
+            PrerequisiteError: it did not come to its end.
         """
         with tempfile.TemporaryDirectory() as results:
             done = subprocess.run(
@@ -52,10 +52,7 @@ class Rounds:
             last = " / ".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
             if done.returncode not in _ENDED:
                 raise PrerequisiteError(f"a fresh process ended with {done.returncode}: {last}")
-            records = list(read_records(Path(results)))
-        if not records:
-            raise PrerequisiteError(f"a fresh process measured nothing: {last}")
-        return records
+            return list(read_records(Path(results))), last
 
 
 def round_command(arguments: Sequence[str], *, has_xdist: bool) -> tuple[str, ...]:

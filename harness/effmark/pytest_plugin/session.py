@@ -109,7 +109,7 @@ class Session:
             _row(test, group, found, judgement)
             for group, found, judgement in zip(groups, numbers, judged, strict=True)
         )
-        self._save([record for group in groups for record in group])
+        self._save(test, [record for group in groups for record in group])
         return Outcome(tuple(failures), tuple(unanswered), rows)
 
     def close(self) -> None:
@@ -135,13 +135,14 @@ class Session:
             self.tests,
         )
 
-    def _save(self, records: list[Record]) -> None:
+    def _save(self, test: str, records: list[Record]) -> None:
         if self.options.save is None or not records:
             return
         if self._journal is None:
             self._journal = self.baselines.journal(self.options.save)
         for record in records:
-            self._journal.append(record)
+            notes = {**record.notes, "test": test}
+            self._journal.append(record.model_copy(update={"notes": notes}))
 
 
 def _held(limit: Limit, records: list[Record], numbers: list[Any]) -> tuple[list[str], list[str]]:

@@ -61,14 +61,27 @@ class Worktree:
             raise PrerequisiteError(f"folder {str(path)!r} is not there at that revision")
         return mapped
 
-    def arguments(self, arguments: Sequence[str]) -> list[str]:
-        """Return a command line with absolute paths of the checkout led to the worktree."""
+    def arguments(self, arguments: Sequence[str], folder: Path) -> list[str]:
+        """Return a command line for the worktree.
+
+        Absolute paths of the checkout are led there; files and folders that it does not have yet
+        are left out.
+
+        Args:
+            arguments: those of this run of pytest.
+            folder: where it was started.
+        """
         found = []
         for argument in arguments:
             option, equals, value = argument.rpartition("=")
             mapped = self._mapped(Path(value)) if Path(value).is_absolute() else None
-            found.append(argument if mapped is None else f"{option}{equals}{mapped}")
+            if argument.startswith("-") or not self._is_new(folder / argument.partition("::")[0]):
+                found.append(argument if mapped is None else f"{option}{equals}{mapped}")
         return found
+
+    def _is_new(self, path: Path) -> bool:
+        mapped = self._mapped(path) if path.exists() else None
+        return mapped is not None and not mapped.exists()
 
     def variables(self) -> dict[str, str]:
         """Return environment variables that let Python import from the worktree first."""
