@@ -109,13 +109,21 @@ class Entrants:
 
 def configuration_names(rows: Sequence[Row]) -> list[str]:
     """Return runtime, precision and options; after the model and device where those differ."""
-    several = [len({row.configuration[i] for row in rows}) > 1 for i in (0, 4)]
-    return [_name(row, *several) for row in rows]
+    models: dict[str, set[str]] = {}
+    for row in rows:
+        model = row.record.cell.model
+        models.setdefault(model.name, set()).add(model.sha256)
+    several = len(models) > 1 or any(len(hashes) > 1 for hashes in models.values())
+    devices = len({row.configuration[4] for row in rows}) > 1
+    return [_name(row, models, several, devices) for row in rows]
 
 
-def _name(row: Row, with_model: bool, with_device: bool) -> str:
+def _name(row: Row, models: Mapping[str, set[str]], with_model: bool, with_device: bool) -> str:
+    """Return the name of a configuration; models of one name are told apart by their hash."""
     model, adapter, precision, options, device = row.configuration
     name = " ".join(part for part in (adapter, precision, options) if part)
+    if len(models[model]) > 1:
+        model = f"{model} {row.record.cell.model.sha256[:8]}"
     name = f"{model} · {name}" if with_model else name
     return f"{name} on {device}" if with_device else name
 

@@ -153,3 +153,15 @@ def test_what_has_no_rank_is_pointed_to(timed: Make, field_of: Callable[..., Fie
     records = [timed("torch", p, 0.01, validity="invalid") for p in ("fp32", "int4")]
     with pytest.raises(TooLittle, match=r"2 × TPOT: invalid\); --all lets in what has no rank"):
         best_choice(field_of(*records), (), "tpot_s")
+
+
+def test_models_of_one_name_are_told_apart(timed: Make, field_of: Callable[..., Field]) -> None:
+    one = timed("torch", "fp32", 0.01)
+    model = one.cell.model.model_copy(update={"sha256": "f" * 64})
+    cell = one.cell.model_copy(update={"model": model})
+    other = one.model_copy(update={"cell": cell, "id": "other"})
+    found = best_choice(field_of(one, other), (), "tpot_s")
+    assert {row[0] for row in found.tables[0].rows} == {
+        "toy 00000000 · torch fp32",
+        "toy ffffffff · torch fp32",
+    }
