@@ -17,11 +17,13 @@ function renderAnswer({ items, places }) {
     return;
   }
   const first = leaders(ranked, places, metric);
-  byId("answer").replaceChildren(...answer(first[0], ranked, places, metric));
+  byId("answer").replaceChildren(...answer(first[0], metric));
   byId("tiles").replaceChildren(...tiles(first[0], items, metric));
   const others = first.slice(1).map((i) => shortName(i, first));
   const shown = others.slice(0, NAMED).join(", ") + (others.length > NAMED ? ` and ${count(others.length - NAMED, "other")}` : "");
+  const several = ranked.some((i) => places.get(i).group > 0);
   counted.replaceChildren(
+    several ? `This is the largest group, ${groupName(places.get(first[0]).key)}. ` : "",
     others.length ? `Not clearly ahead of ${shown}. ` : places.get(first[0]).of > 1 ? `Clearly ahead of all others. ` : "",
     `${ranked.length.toLocaleString("en")} of ${count(items.length, state.view === "cells" ? "cell" : "configuration")} ranked.`);
 }
@@ -33,22 +35,25 @@ function leaders(ranked, places, metric) {
   return ranked.filter((i) => places.get(i).low === 1 && places.get(i).group === 0).sort((a, b) => sign * (value(a) - value(b)));
 }
 
-function answer(best, ranked, places, metric) {
+function answer(best, metric) {
   const number = numberOf(best, metric.name);
-  const several = ranked.some((i) => places.get(i).group > 0);
-  const where = metric.machine && best.machine ? `On ${best.machine}${boundsText()}, ` : boundsText() ? `With${boundsText().slice(5)}, ` : "";
+  const ofMachine = [metric, ...activeLimits().map((limit) => METRICS.get(limit.metric))].some((m) => m.machine);
+  const where = ofMachine && best.machine ? `On ${best.machine}${boundsText()}, ` : boundsText() ? `With${boundsText().slice(5)}, ` : "";
   const way = metric.direction === "higher" ? "highest" : "lowest";
   return [
     where || null, el("b", {}, bestName(best)), ` ${where ? "gives" : "has"} the ${way} `,
     el("span", { class: "how", tip: definition(metric), tabindex: 0 }, metric.label), ": ",
     el("b", { class: "whole" }, formatNumber(number, metric.unit), el("span", { class: "spread" }, ` ${formatSpread(number)}`)),
-    several && el("span", { class: "quiet" }, ` (${groupName(places.get(best).key)})`),
   ].filter(Boolean);
 }
 
 function boundsText() {
-  const bounds = activeLimits().map(({ metric, bound }) => `${METRICS.get(metric).label} ${limitText(METRICS.get(metric), bound)}`);
+  const bounds = activeLimits().map(({ metric, bound }) => `${METRICS.get(metric).label} ${limitText(METRICS.get(metric), bound)}${isEstimated(metric) ? " (estimated)" : ""}`);
   return bounds.length ? ` with ${bounds.join(" and ")}` : "";
+}
+
+function isEstimated(metric) {
+  return rows.some((r) => r.numbers.get(metric)?.source === "model_estimate");
 }
 
 const LONGEST = 60;

@@ -300,9 +300,14 @@ function letter(k) {
   return String.fromCharCode(65 + k);
 }
 
+// What tells an item from the others beside it.
+function nameAmong(item, others) {
+  const differs = (what) => distinct(others.map((i) => i[what])).length > 1;
+  return [differs("model") && clipped(item.model), runtimeName(item), differs("machine") && `on ${clipped(item.machine)}`].filter(Boolean).join(" ");
+}
+
 function frontList(named, chances) {
-  const several = distinct(named.map((i) => i.model)).length > 1;
-  const name = (item) => (several ? `${clipped(item.model)} ` : "") + runtimeName(item);
+  const name = (item) => nameAmong(item, named);
   return el("ol", { class: "front-list" }, named.map((item, k) => {
     const look = appearance(item);
     const chance = chances.get(item);

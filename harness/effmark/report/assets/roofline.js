@@ -91,12 +91,11 @@ function roofLabels(points, named, x, y) {
 }
 
 function roofList(points, named) {
-  const several = distinct(points.map(({ item }) => item.model)).length > 1;
   return el("ol", { class: "front-list" }, named.map(({ item }, k) => {
     const look = appearance(item);
     return el("li", {}, el("b", {}, letter(k)),
       svg("svg", { viewBox: "-8 -8 16 16", class: "swatch", "aria-hidden": "true" }, shape(look.shape, 4.6, { class: `point c${look.colour}` })),
-      el("span", {}, (several ? `${clipped(item.model)} ` : "") + runtimeName(item)),
+      el("span", {}, nameAmong(item, points.map((p) => p.item))),
       el("span", { class: "quiet" }, `${formatShare(item, "mbu")}, ${formatShare(item, "mfu")}`));
   }));
 }
