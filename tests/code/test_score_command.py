@@ -71,8 +71,13 @@ def test_scores_are_printed_kept_resumed_and_join_the_leaderboard(
 def test_text_says_how_much_of_the_set_was_scored(
     effmark: Command, solutions: Path, toy_folder: Path
 ) -> None:
-    done = effmark("score", "code", str(solutions), "--problems", str(toy_folder))
+    asked = ("score", "code", str(solutions), "--problems", str(toy_folder))
+    done = effmark(*asked, "--per-problem")
     assert "toy 3: 1 of 2 problems, 3 samples" in done.stdout
+    assert "  clock     " in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("  total ")]
+    assert "0.667 [0.208, 0.939]" in line
+    assert line.endswith("passed 2, wrong 1")
     assert "failures  wrong 1" in done.stdout
     assert "sandbox" in done.stdout
 

@@ -46,6 +46,7 @@ def command() -> None:
 @click.option("--problems", required=True, metavar="humaneval|effmark|PATH", help="Problem set.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print every score as JSON.")
+@click.option("--per-problem", is_flag=True, help="Print the scores of each problem as well.")
 @click.option("--clock", type=click.Choice(["auto", "instructions", "cpu"]), default="auto",
               show_default=True, help="What time is counted in.")  # fmt: skip
 @click.option("--wall-limit-s", type=click.FloatRange(0, min_open=True), default=5.0,
@@ -59,6 +60,7 @@ def code(
     problems: str,
     results: str | None,
     as_json: bool,
+    per_problem: bool,
     clock: str,
     wall_limit_s: float,
     allow_weak_sandbox: bool,
@@ -83,7 +85,8 @@ def code(
     with Journal(folder, SUITE, SUITE_VERSION) as journal:
         journal.append(code_record(evaluation, path, model or path.name.partition(".")[0], argv))
     document = {**evaluation.document(), "clock_note": clock_note(evaluation.rules.clock)}
-    click.echo(json.dumps(document, allow_nan=False) if as_json else code_text(document))
+    text = json.dumps(document, allow_nan=False) if as_json else ""
+    click.echo(text or code_text(document, per_problem=per_problem))
 
 
 class _Progress:

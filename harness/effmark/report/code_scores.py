@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,9 +11,9 @@ __all__ = ["code_text"]
 _NAMES = ("pass@", "eff@", "dps")
 
 
-def code_text(document: Mapping[str, Any]) -> str:
-    """Return the scores of `effmark score code` as lines for people."""
-    return "\n".join(_lines(document))
+def code_text(document: Mapping[str, Any], *, per_problem: bool = False) -> str:
+    """Return the scores of `effmark score code` as lines for people, each problem's if asked."""
+    return "\n".join([*_lines(document), *(_problems(document) if per_problem else ())])
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -29,6 +30,27 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  failures  {failures or 'none'}"
     sandbox = document["sandbox"]
     yield f"  sandbox   {sandbox['level']}: {', '.join(sandbox['layers'])}"
+
+
+def _problems(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a table: per problem its scores and how its samples ended."""
+    endings: dict[str, Counter[str]] = {}
+    for sample in document["samples"]:
+        endings.setdefault(sample["task_id"], Counter())[sample["verdict"]] += 1
+    names = [name for name in document if name.startswith(_NAMES)]
+    shown = [name for name in names if "value" in document[name]]
+    rows = [["problem", *shown, "samples"]]
+    for problem, found in document["per_problem"].items():
+        ended = ", ".join(f"{kind} {count}" for kind, count in endings[problem].most_common())
+        rows.append([problem, *(_short(found[name]) for name in shown), ended])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        yield "  " + "  ".join(text.ljust(width) for text, width in cells).rstrip()
+
+
+def _short(value: Mapping[str, Any]) -> str:
+    return "–" if "missing" in value else _value(value)
 
 
 def _value(value: Mapping[str, Any]) -> str:
