@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from scripts.perf.energy_error import ROOT, fake_gpu
+from scripts.perf.rounds import median_of
+from scripts.perf.table import Line, Promise, finish
 
+from effmark.stats import Estimate
+
+TITLE = "sampler: its CPU time on fake devices, and what work beside it loses"
 SECONDS = 30.0
 GOAL = 0.005
 """Of one core."""
@@ -36,14 +40,16 @@ found = [i.probe for i in meter.instruments]
 (pid,) = meter.pids
 clock = (~pid << 3) | 2
 meter.start(); time.sleep(5.0); meter.stop(0.0)
-before, start = time.clock_gettime(clock), time.monotonic()
 meter.start()
-time.sleep(seconds)
-spent, took = time.clock_gettime(clock) - before, time.monotonic() - start
-readings, _ = meter.stop(0.0)
+shares = []
+for _ in range(8):
+    before, start = time.clock_gettime(clock), time.monotonic()
+    time.sleep(seconds / 8)
+    shares.append((time.clock_gettime(clock) - before) / (time.monotonic() - start))
+readings, missing = meter.stop(0.0)
 meter.close()
-measured = [r for r in readings if r.source != "model_estimate"]
-print(json.dumps([spent / took, sorted(set(found)), len(measured)]))
+assert found or sys.argv[2] == "cpu", missing
+print(json.dumps(shares))
 """
 
 LOSS = """
@@ -72,7 +78,7 @@ for _ in range(int(sys.argv[1])):
             time.sleep(0.02); alone.append(min(work() for _ in range(3)))
 meter.close()
 found = paired_ratio_interval(alone, watched)
-print(json.dumps([found.value, found.low, found.high]))
+print(json.dumps([found.value, found.low, found.high, len(alone)]))
 """
 
 
@@ -93,41 +99,39 @@ def moving_rapl(folder: Path) -> Iterator[dict[str, str]]:
         mover.wait()
 
 
-def ask(text: str, environment: dict[str, str], *arguments: object) -> list[object] | str:
-    """Return what a process prints last, or why it did not."""
+def ask(text: str, environment: dict[str, str], *arguments: object) -> list[float]:
+    """Return the numbers that a process prints last."""
     done = subprocess.run([sys.executable, "-c", text, *map(str, arguments)], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
-    if done.returncode:
-        return (done.stderr.splitlines() or ["?"])[-1]
-    found: list[object] = json.loads(done.stdout.splitlines()[-1])
+                          stdout=subprocess.PIPE, text=True, check=True)  # fmt: skip
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def main() -> None:
-    """Print the CPU share of the sampler on each device, and the paired loss."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
-    random.seed(7)
+def measure(seconds: float = SECONDS) -> list[Line]:
+    """Return the CPU share of the sampler on each device, and the paired loss beside it."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rapl = stack.enter_context(moving_rapl(folder / "sys"))
+        fast = fake_gpu(folder / "fast", 10)
         devices = {
-            "nothing to read": ("cpu", {**os.environ, "EFFMARK_SYSFS_ROOT": f"{folder}/none"}),
+            "memory alone": ("cpu", {**os.environ, "EFFMARK_SYSFS_ROOT": f"{folder}/none"}),
             "RAPL": ("cpu", rapl),
             "GPU, counter each 100 ms": ("cuda:0", fake_gpu(folder / "slow", 100)),
-            "GPU, counter each 10 ms": ("cuda:0", fake_gpu(folder / "fast", 10)),
+            "GPU, counter each 10 ms": ("cuda:0", fast),
         }
-        print(f"sampler: share of one core over {seconds:g} s, goal {100 * GOAL:.1f} %")
-        for what, (device, environment) in devices.items():
-            found = ask(COST, environment, seconds, device)
-            shown = found if isinstance(found, str) else f"{100 * float(str(found[0])):.2f} %"
-            print(f"  {what:26} {shown}")
-        found = ask(LOSS, devices["GPU, counter each 10 ms"][1], PAIRS)
-        if isinstance(found, str):
-            print(f"  paired loss: not measured: {found}")
-        else:
-            value, low, high = (100 * (float(str(part)) - 1) for part in found)
-            print(f"  work beside the sampler takes {value:+.2f} % ({low:+.2f} to {high:+.2f})")
+        lines = [
+            Line(f"CPU of the sampler, {what}, {seconds:g} s", _share(environment, seconds, device),
+                 "of a core", Promise(GOAL))
+            for what, (device, environment) in devices.items()
+        ]  # fmt: skip
+        value, low, high, pairs = ask(LOSS, fast, PAIRS)
+        loss = Estimate(value - 1, low - 1, high - 1, int(pairs), "paired ratio", 0.95)
+    return [*lines, Line("time that work beside it takes more, paired", loss, "", Promise(0.0))]
+
+
+def _share(environment: dict[str, str], seconds: float, device: str) -> Estimate:
+    return median_of(ask(COST, environment, seconds, device))
 
 
 if __name__ == "__main__":
-    main()
+    finish(TITLE, measure(*(float(argument) for argument in sys.argv[1:])))

@@ -95,7 +95,7 @@ class HostTrace:
         return now + self._spacing_s(now)
 
     def _spacing_s(self, now: float) -> float:
-        return max(_SPACING_S, (now - self._start_s) / SLOTS)
+        return max(_SPACING_S, (now - self._start_s) / (SLOTS / 2))
 
     def _tree(self) -> tuple[int, ...]:
         """Return the processes that do the work and their children, this one left out."""

@@ -43,6 +43,7 @@ _POWER_SPACING_S = 0.05
 _RELAXED_SPACING_S = 0.1
 _RELAXED_AFTER_S = 2.0
 """Beside a counter, power only checks it: in long windows fewer samples do."""
+_PATIENCE_S = 0.1
 
 
 class NvmlProbe:
@@ -205,15 +206,16 @@ class _Device:
     def poll(self) -> float:
         """Read what is due; return when to come again."""
         now = time.monotonic()
+        relaxed = self._has_counter and now - self._start_s > _RELAXED_AFTER_S
         due = self._follower.poll() if self._has_counter else math.inf
         if now >= self._next_power_s:
-            relaxed = self._has_counter and now - self._start_s > _RELAXED_AFTER_S
             self._next_power_s = now + (_RELAXED_SPACING_S if relaxed else _POWER_SPACING_S)
             watts = self._watts() if self._has_power else None
             if watts is not None:
                 self._power.add(time.monotonic(), watts)
             self.state.look()
-        return min(due, self._next_power_s)
+        # Where the counter wakes us anyway, power and state do not ask for a wake-up of their own.
+        return min(due, self._next_power_s + (_PATIENCE_S if relaxed else 0.0))
 
     @property
     def ready(self) -> bool:
