@@ -121,7 +121,7 @@ def _facts(rows: Sequence[Row], cells: int, records: int) -> list[str]:
     facts = [
         _several([suite_of(row) for row in rows]),
         _several([e.device_class for e in environments]),
-        _several([f"{e.system}, {e.python}" for e in environments]),
+        _several([f"{e.system}, {e.python}" for e in environments if e.system != "unknown"]),
         f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))}" if days else "",
         f"{cells:,} cells" + (f" of {records:,} records" if rows else ""),
     ]

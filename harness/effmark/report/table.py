@@ -43,7 +43,7 @@ def print_table(rows: Sequence[Row], console: Console | None = None, by: str | N
     for layout in layouts(rows, by):
         if layout.lines:
             console.print(_title(layout))
-            console.print(Text(f"{plain(layout.answer, 400)}\n"))
+            console.print(Text(plain(layout.answer, 400) + ("\n" if layout.answer else "")))
             console.print(_table(layout, console.width))
             _print_rest(layout, console)
         _print_failed(layout, console)

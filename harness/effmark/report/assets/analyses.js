@@ -8,7 +8,7 @@ function renderAnalyses() {
   const shown = findings.filter(inScope);
   const several = distinct(shown.map((f) => f.suite + f.machine)).length > 1;
   byId("analyses").hidden = shown.length === 0 && missing.length === 0;
-  byId("analyses-body").replaceChildren(...shown.map((f) => finding(f, several)), ...notAllowed(missing.filter(inScope)));
+  byId("analyses-body").replaceChildren(...shown.map((f) => finding(f, several)), ...notAllowed(missing.filter(inScope), shown.length > 0));
 }
 
 function inScope({ suite, machine }) {
@@ -51,8 +51,8 @@ function compareCells(a, b) {
   return typeof x === "number" && typeof y === "number" ? x - y || 0 : a.text.localeCompare(b.text);
 }
 
-function notAllowed(missing) {
+function notAllowed(missing, more) {
   if (!missing.length) return [];
-  return [el("details", { class: "panel" }, el("summary", {}, `${missing.length} more that these results do not allow, and what they need`),
+  return [el("details", { class: "panel" }, el("summary", {}, `${missing.length} ${more ? "more " : ""}that these results do not allow, and what they need`),
     el("ul", {}, missing.map(({ needs, suite }) => el("li", {}, needs, suite && el("span", { class: "quiet" }, ` (${suite})`)))))];
 }

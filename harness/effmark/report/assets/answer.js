@@ -12,7 +12,7 @@ function renderAnswer({ items, places }) {
   const counted = byId("counted");
   byId("tiles").replaceChildren();
   if (!metric || !ranked.length) {
-    byId("answer").replaceChildren(rows.length ? `Nothing can be ranked${metric ? ` by ${metric.label}` : ""}${boundsText()}.` : "No records yet.");
+    byId("answer").replaceChildren(rows.length ? `Nothing can be ranked${metric ? ` by ${metric.label}` : ""}${boundsText()}${whyNot(places)}.` : "No records yet.");
     counted.replaceChildren();
     return;
   }
@@ -26,6 +26,14 @@ function renderAnswer({ items, places }) {
     several ? `This is the largest group, ${groupName(places.get(first[0]).key)}. ` : "",
     others.length ? `Not clearly ahead of ${shown}. ` : places.get(first[0]).of > 1 ? `Clearly ahead of all others. ` : "",
     `${ranked.length.toLocaleString("en")} of ${count(items.length, state.view === "cells" ? "cell" : "configuration")} ranked.`);
+}
+
+// The reasons why nobody ranks, the most frequent first.
+function whyNot(places) {
+  const counts = new Map();
+  for (const { reason } of places.values()) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  const told = [...counts].sort((a, b) => b[1] - a[1]).map(([reason, n]) => `${n.toLocaleString("en")} ${reason.replaceAll("_", " ")}`);
+  return told.length ? `: ${told.join(", ")}` : "";
 }
 
 // All that may be first, the best value before the others.

@@ -162,7 +162,7 @@ function line(item, place, chosen, axis, common) {
 
 function rankText(place) {
   if (place.low === undefined) {
-    return el("span", { class: "reason", tip: place.detail || packed.marks[place.reason] || `no rank: ${place.reason}` }, place.reason);
+    return el("span", { class: "reason", tip: place.detail || packed.marks[place.reason] || `no rank: ${place.reason}` }, place.reason.replaceAll("_", " "));
   }
   const span = place.low === place.high ? "" : `–${place.high}`;
   const tip = place.certain
