@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import effmark
+from effmark.cli.doctor_command import sandbox_findings
 from effmark.errors import PrerequisiteError
 from effmark.perf_events import CounterAbsent
 from effmark.sandbox import Job, JobResult, Level, Limits, Sandbox, capabilities
@@ -294,6 +295,17 @@ def test_every_missing_capability_comes_with_a_remedy() -> None:
     for item in capabilities():
         assert item.present or (item.detail and item.remedy), item
         assert "\n" not in item.detail
+
+
+def test_the_doctor_says_what_the_sandbox_has_and_what_would_help() -> None:
+    found = {finding.subject: finding for finding in sandbox_findings()}
+    assert found["sandbox"].mark in ("good", "better", "lacking")
+    assert {finding.group for finding in found.values()} == {"code"}
+    for finding in found.values():
+        if finding.subject != "sandbox" and finding.mark != "good":
+            assert finding.remedy, finding
+    if sys.platform == "linux":
+        assert {"ordinary user", "namespaces", "seccomp", "landlock"} <= found.keys()
 
 
 def test_workers_get_different_cores_first() -> None:

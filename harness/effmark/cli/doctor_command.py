@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from effmark.probes.findings import Finding
+
+__all__ = ["command", "sandbox_findings"]
 
 _WIDEST = 110
 
@@ -25,5 +30,33 @@ def command(fit: bool, as_json: bool) -> None:
     from effmark.report.doctor import doctor_text
 
     found = check_machine()
+    found = found.model_copy(update={"findings": (*found.findings, *sandbox_findings())})
     width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
     click.echo(found.model_dump_json() if as_json else doctor_text(found, width))
+
+
+_BARE = ("platform", "unprivileged_uid", "namespaces", "seccomp", "landlock")
+"""Layers that the best level stands on; the others only add to it."""
+_WORDS = {"unprivileged_uid": "ordinary user"}
+
+
+def sandbox_findings() -> Iterator[Finding]:
+    """Yield how well this machine contains generated code, and what each layer lacks."""
+    from effmark.probes.findings import Finding
+    from effmark.sandbox.levels import capabilities
+    from effmark.sandbox.summary import best_level
+
+    level, state = best_level()
+    mark = {"strong": "good", "standard": "better"}.get(level, "lacking")
+    yield Finding(group="code", subject="sandbox", mark=mark, state=state)
+    for layer in capabilities():
+        if layer.name == "user_instructions":
+            continue  # said under time
+        lacking = "lacking" if layer.name in _BARE else "better"
+        yield Finding(
+            group="code",
+            subject=_WORDS.get(layer.name, layer.name),
+            mark="good" if layer.present else lacking,
+            state=layer.detail or "works",
+            remedy=layer.remedy,
+        )

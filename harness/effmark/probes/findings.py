@@ -16,7 +16,7 @@ from effmark.schema import Frozen
 
 __all__ = ["Finding", "findings_of"]
 
-Group = Literal["time", "memory", "money", "packages"]
+Group = Literal["time", "memory", "code", "money", "packages"]
 Mark = Literal["good", "better", "lacking", "unknown"]
 
 

@@ -47,8 +47,8 @@ def _lines(checkup: Checkup, width: int) -> Iterator[str]:
         yield ""
         yield f"Energy of {device.device}"
         yield from _energy(device, width)
-    for group, title in (("time", "Time"), ("memory", "Memory"), ("money", "Carbon and money"),
-                         ("packages", "Packages")):  # fmt: skip
+    for group, title in (("time", "Time"), ("memory", "Memory"), ("code", "Generated code"),
+                         ("money", "Carbon and money"), ("packages", "Packages")):  # fmt: skip
         findings = [f for f in checkup.findings if f.group == group]
         if findings:
             yield ""
