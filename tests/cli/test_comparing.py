@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from effmark.store import read_records
+from effmark.spec import Limits
+from effmark.store import Journal, read_records
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 SuiteOf = Callable[..., Path]
@@ -72,6 +73,32 @@ def test_rerun_repeats_a_cell_and_compares(effmark: Command, toy: Path, tmp_path
     assert again.cell.key == first.cell.key
     assert again.id != first.id
     assert json.loads(done.stdout)["a"]
+
+
+def test_a_rerun_keeps_limits_says_what_ran_and_leaves_the_old_record_beside_the_new(
+    effmark: Command, toy: Path, tmp_path: Path
+) -> None:
+    effmark("run", str(toy), "--only", "fp32")
+    results = tmp_path / "results"
+    first = next(iter(read_records(results)))
+    old = first.model_copy(
+        update={
+            "id": "0ld" + first.id[3:],
+            "cell": first.cell.model_copy(update={"adapter_version": "effmark 0.0.1"}),
+            "settings": first.settings.model_copy(update={"limits": Limits(cell_s=77)}),
+        }
+    )
+    with Journal(results, "toy", 1) as journal:
+        journal.append(old)
+    done = effmark("rerun", old.id)
+    assert done.returncode == 0, done.stderr
+    *before, again = read_records(results)
+    assert old in before
+    assert again.cell.adapter_version == first.cell.adapter_version
+    assert again.settings.limits.cell_s == 77
+    rows = json.loads(effmark("leaderboard", "--json").stdout)["rows"]
+    shown = [row["records"] for row in rows if row["workload"] == first.cell.workload.label]
+    assert sorted(shown) == sorted([[again.id], [old.id]])
 
 
 def test_eval_runs_a_local_task_file(effmark: Command, tmp_path: Path) -> None:
