@@ -148,7 +148,7 @@ def _finding(
         "worlds": DRAWS,
     }
     return Finding(
-        "best", f"Best {METRICS[by].label} within limits",
+        "best", f"Best {METRICS[by].label}" + (" within limits" if limits else ""),
         _conclusion(candidates, by, limits, odds, chosen, order), (_DAY, *found.caveats), (table,),
         field.suite, field.machine, field.workload, values,
     )  # fmt: skip
