@@ -30,7 +30,7 @@ from effmark.code.solutions import read_solutions
 from effmark.sandbox import Sandbox
 from effmark.stats import Estimate, mean_interval
 
-TITLE = "code: HumanEval's canonical solutions on ENAMEL's problems, CPU clock"
+TITLE = "code_scoring: HumanEval's canonical solutions on ENAMEL's problems, CPU clock"
 PUBLISHED_PASS, PUBLISHED_EFF = 0.908, 0.458
 """Qiu et al., ICLR 2025, table of pass@1 and eff@1; theirs is wall time on another machine."""
 FASTER = 5.0
