@@ -321,6 +321,13 @@ def test_a_phone_sees_the_whole_page_without_scrolling_sideways(open_page: OpenP
     assert page.is_visible("#body tr .rank")
 
 
+def test_a_phone_that_is_turned_shows_the_controls(open_page: OpenPage) -> None:
+    page = open_page(width=390)
+    assert not page.is_visible("#limits")
+    page.set_viewport_size({"width": 900, "height": 400})
+    page.wait_for_selector("#limits", state="visible")
+
+
 def test_no_records_is_said_plainly(open_page: OpenPage) -> None:
     page = open_page([])
     assert "There are no records yet" in page.inner_text("#empty")

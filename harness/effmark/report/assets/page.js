@@ -109,7 +109,11 @@ function storedTheme() {
 
 function start() {
   watchTips();
-  byId("controls").open = innerWidth > 700;
+  const narrow = matchMedia("(max-width: 700px)");
+  byId("controls").open = !narrow.matches;
+  narrow.addEventListener("change", () => {
+    byId("controls").open = !narrow.matches;
+  });
   setTheme(storedTheme());
   const themes = ["", "dark", "light"];
   byId("theme").addEventListener("click", () => {
