@@ -105,7 +105,7 @@ def _prefixed(value: float, unit: str, steps: tuple[tuple[float, str], ...]) -> 
 def _digits(value: float) -> str:
     if value == 0:
         return "0"
-    magnitude = math.floor(math.log10(abs(value)))
+    magnitude = int(f"{abs(value):.2e}".partition("e")[2])  # of the rounded value: 99.97 is 100
     if magnitude < -4:
         return f"{value:.2e}"
     return f"{value:.{max(0, 2 - magnitude)}f}"

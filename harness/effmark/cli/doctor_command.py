@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def command(fit: bool, as_json: bool) -> None:
     from effmark.probes.checkup import check_machine
     from effmark.report.doctor import doctor_text
 
+    if sys.stderr.isatty():
+        click.echo("looking at this machine; a quarter of a minute", err=True)
     found = check_machine()
     found = found.model_copy(update={"findings": (*found.findings, *sandbox_findings())})
     width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)

@@ -88,7 +88,7 @@ def _answers(checkup: Checkup) -> Iterator[tuple[str, str, str]]:
     for subject in ("instructions", "peak"):
         finding = named[subject]
         label = "memory" if subject == "peak" else subject
-        yield label, _SIGNS[finding.mark], finding.state
+        yield label, _SIGNS[finding.mark], finding.state.partition(":")[0]
     for device in checkup.devices:
         measured = _measured(device.readings)
         if measured:
@@ -160,7 +160,8 @@ def _state(device: DeviceCheck) -> str:
 
 def _reading(reading: EnergyReading) -> str:
     watts = reading.joules / (reading.end_s - reading.start_s)
-    parts = [f"{format_quantity(watts, 'W')} {_scope(reading.scope)}"]
+    scope = "of the whole machine" if reading.scope == "machine" else _scope(reading.scope)
+    parts = [f"{format_quantity(watts, 'W')} {scope}"]
     if reading.device_id not in (reading.scope, "cpu", "machine", "soc"):
         parts[0] += f" ({reading.device_id})"
     if reading.source != "model_estimate":
