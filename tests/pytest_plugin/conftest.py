@@ -29,6 +29,7 @@ def own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark looks at it
 
 
 @pytest.fixture

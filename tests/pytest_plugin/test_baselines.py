@@ -28,7 +28,7 @@ def _save(pytester: pytest.Pytester, quick: tuple[str, ...], runs: int) -> None:
         result.assert_outcomes(passed=1)
 
 
-def test_a_slowed_function_fails_an_equal_one_passes_and_what_cannot_be_told_is_skipped(
+def test_a_slowed_function_fails_an_equal_one_does_not_and_what_cannot_be_told_is_skipped(
     pytester: pytest.Pytester, quick: tuple[str, ...]
 ) -> None:
     gate = (*quick, "--effmark-gate", "-rs")
@@ -44,15 +44,15 @@ def test_a_slowed_function_fails_an_equal_one_passes_and_what_cannot_be_told_is_
 
     _save(pytester, quick, RUNS - 1)
     same = pytester.runpytest_inprocess(*quick)  # the limit of the marker needs no option
-    same.assert_outcomes(passed=1)
-    same.stdout.fnmatch_lines(["*against baseline*", "*test_work*×*pass*"])
+    assert "failed" not in same.parseoutcomes()  # where load hides it, it is undecided
+    same.stdout.fnmatch_lines(["*against baseline*", "*test_work*×*"])
 
-    pytester.makepyfile(test_it=TEST.format(seconds=0.15) + NEW)
+    pytester.makepyfile(test_it=TEST.format(seconds=0.3) + NEW)
     slow = pytester.runpytest_inprocess(*gate)
     slow.assert_outcomes(failed=1, skipped=1)
     slow.stdout.fnmatch_lines(
         [
-            "effmark: call work: worse than 'baseline': latency * ms -> 1?? ms, ratio *"
+            "effmark: call work: worse than 'baseline': latency * ms -> * ms, ratio *"
             "(95 % interval * to *), accepted 1.9, Student's t, calibrated noise",
             "*changed*",
             "*test_work*×* worse*",
@@ -60,7 +60,7 @@ def test_a_slowed_function_fails_an_equal_one_passes_and_what_cannot_be_told_is_
         ]
     )
     unmarked = TEST.replace('@pytest.mark.effmark(within="90%")', "")
-    pytester.makepyfile(test_it=unmarked.format(seconds=0.15))
+    pytester.makepyfile(test_it=unmarked.format(seconds=0.3))
     shown = pytester.runpytest_inprocess(*quick, "--effmark-compare", "baseline")
     shown.assert_outcomes(passed=1)
     shown.stdout.fnmatch_lines(["*test_work*×*"])

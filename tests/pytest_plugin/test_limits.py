@@ -47,7 +47,7 @@ def test_a_violated_limit_fails_and_shows_value_limit_and_interval(
     result = pytester.runpytest_inprocess(*quick)
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
-        ["*call sleep: max_latency_s: 5.* ms > 1.00 ms (95 % interval *", "*0.500 < 0.900*"]
+        ["*call sleep: max_latency_s: * ms > 1.00 ms (95 % interval *", "*0.500 < 0.900*"]
     )
 
 
