@@ -6,7 +6,7 @@ no others. Numbers come from the row cache where the same records gave them befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -33,6 +33,9 @@ MOST_CELLS = 2000
 """As many as a page can be made of in a few seconds."""
 
 
+Tell = Callable[[str], None]
+
+
 @dataclass(frozen=True)
 class Gathered:
     """Rows, and what they were taken from."""
@@ -51,8 +54,17 @@ class Gathered:
         return self.cells - len(self.rows)
 
 
+def _silent(text: str) -> None:
+    """Tell nobody."""
+
+
 def gather(
-    results: Path, suite: str | None = None, large_b: int = LARGE_B, most: int = MOST_CELLS
+    results: Path,
+    suite: str | None = None,
+    tell: Tell = _silent,
+    *,
+    large_b: int = LARGE_B,
+    most: int = MOST_CELLS,
 ) -> Gathered:
     """Return the rows of a folder or a journal: all, or of a large folder those that lead.
 
@@ -62,6 +74,7 @@ def gather(
     Args:
         results: the folder or the journal.
         suite: only records of this suite.
+        tell: told, in a sentence, about what takes long.
         large_b: bytes of journals from which on a folder is large.
         most: cells of a large folder to take, about.
 
@@ -71,14 +84,22 @@ def gather(
     if is_large(results, large_b):
         damage = Damage()
         try:
-            return _leading(results, Catalogue(results, damage), suite, damage, most)
+            return _leading(results, Catalogue(results, damage, tell), suite, damage, most)
         except CatalogueAbsent:
             pass  # read it all, then: slow and right
-    return gather_all(results, suite, large_b)
+    return gather_all(results, suite, tell, large_b=large_b)
 
 
-def gather_all(results: Path, suite: str | None = None, large_b: int = LARGE_B) -> Gathered:
+def gather_all(
+    results: Path, suite: str | None = None, tell: Tell = _silent, *, large_b: int = LARGE_B
+) -> Gathered:
     """Return all rows of a folder or a journal; those of a large folder without their blocks.
+
+    Args:
+        results: the folder or the journal.
+        suite: only records of this suite.
+        tell: told, in a sentence, about what takes long.
+        large_b: bytes of journals from which on a folder is large.
 
     Raises:
         StoreError: there is no such folder.
@@ -86,8 +107,9 @@ def gather_all(results: Path, suite: str | None = None, large_b: int = LARGE_B) 
     damage = Damage()
     if is_large(results, large_b):
         try:
-            return _by_family(results, Catalogue(results, damage), suite, damage)
-        except CatalogueAbsent:
+            return _by_family(results, Catalogue(results, damage, tell), suite, damage)
+        except CatalogueAbsent as absent:
+            tell(f"{absent}; all journals are read instead")
             damage = Damage()
     records = list(read_records(results, damage))
     wanted = [record for record in records if suite in (None, record.suite.name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -36,14 +36,21 @@ class Catalogue:
     Args:
         results: the folder.
         damage: takes up the lines that could not be read.
+        tell: told, in a sentence, about what takes long.
 
     Raises:
         CatalogueAbsent: DuckDB is not installed, or the folder cannot be written.
         StoreError: there is no such folder.
     """
 
-    def __init__(self, results: Path, damage: Damage | None = None) -> None:
+    def __init__(
+        self,
+        results: Path,
+        damage: Damage | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self._results = results
+        self._tell = tell
         if not results.is_dir() and results.exists():
             raise CatalogueAbsent(f"catalogue: {str(results)!r} is no folder")
         try:
@@ -61,7 +68,7 @@ class Catalogue:
         for attempt in range(3):
             found = Damage()
             folder = cache_folder(self._results)
-            self._manifest, _ = refresh(self._results, folder, self._database, found)
+            self._manifest = refresh(self._results, folder, self._database, found, self._tell)
             try:
                 self._view(folder, self._manifest)
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +34,26 @@ def load_manifest(folder: Path) -> Manifest:
     return Manifest.read(folder / MANIFEST, code_version())
 
 
-def refresh(results: Path, folder: Path, database: Any, damage: Damage) -> tuple[Manifest, bool]:
-    """Return the manifest of an up-to-date catalogue, and whether anything was read for it.
+def refresh(
+    results: Path, folder: Path, database: Any, damage: Damage, tell: Callable[[str], None]
+) -> Manifest:
+    """Return the manifest of a catalogue after bringing it up to date.
 
     Raises:
         OSError: the folder of the catalogue cannot be written.
     """
     manifest = load_manifest(folder)
     journals = {str(path.relative_to(results)): path for path in journals_of(results)}
-    changed = not _is_current(manifest, journals)
-    if changed:
+    if not _is_current(manifest, journals):
         with locked(folder):
-            writer = _Writer(results, folder, load_manifest(folder), database)
+            writer = _Writer(folder, load_manifest(folder), database, tell)
             manifest = writer.run(journals)
     for name, path in journals.items():
         if name in manifest.journals:
             manifest.journals[name].tell(path, damage)
         else:
             damage.note(path, 0, Unreadable("unreadable", "cannot be read"))
-    return manifest, changed
+    return manifest
 
 
 def _is_current(manifest: Manifest, journals: dict[str, Path]) -> bool:
@@ -67,10 +68,17 @@ def _is_current(manifest: Manifest, journals: dict[str, Path]) -> bool:
 class _Writer:
     """The one process that brings a catalogue up to date."""
 
-    def __init__(self, results: Path, folder: Path, manifest: Manifest, database: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        database: Any,
+        tell: Callable[[str], None],
+    ) -> None:
         self._folder = folder
         self._manifest = manifest
         self._database = database
+        self._tell = tell
         self._lines: list[str] = []
         self._stale = any(not (folder / s.name).exists() for s in manifest.segments)
         if self._stale:
@@ -125,7 +133,10 @@ class _Writer:
         """Read what is new in journals, by several processes where there is much of it."""
         covered = self._manifest.journals
         new_b = sum(path.stat().st_size - covered[n].offset for n, path in journals.items())
-        processes = len(os.sched_getaffinity(0)) if new_b > _PARALLEL_FROM_B else 1
+        processes = 1
+        if new_b > _PARALLEL_FROM_B:
+            processes = len(os.sched_getaffinity(0))
+            self._tell(f"reading {new_b / 1e6:.0f} MB of journals for the first time")
         tasks = {name: (path, covered[name]) for name, path in journals.items()}
         for name, reading in readings(processes, tasks):
             covered[name] = reading.covered

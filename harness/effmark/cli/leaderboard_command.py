@@ -61,7 +61,7 @@ def command(
         raise SpecError(f"no metric {by!r}; {hint}")
     folder = results_folder(results)
     form = "json" if as_json else form
-    found = (gather_all if form in _WHOLE else gather)(folder, suite)
+    found = (gather_all if form in _WHOLE else gather)(folder, suite, _tell)
     _check(found, folder, suite)
     if form in _TEXTS:
         click.echo(_TEXTS[form](found.rows, by).rstrip("\n"))
@@ -74,6 +74,10 @@ def command(
         target = Path(html) if html else _beside(folder)
         page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
         click.echo(f"page: {page}", err=True)
+
+
+def _tell(text: str) -> None:
+    click.echo(f"effmark: {text}", err=True)
 
 
 def _check(found: Gathered, folder: Path, suite: str | None) -> None:
