@@ -14,16 +14,17 @@ _SAID_BY_HEADING = re.compile(r"/(token|image|request)$| (token/s|image/s|bit|bi
 
 
 def format_number(number: Number, *, interval: bool = True) -> str:
-    """Return `12.3 ms ±2 %`; the interval as half its width relative to the value."""
+    """Return `12.3 ms ±2 %`: half the interval relative to the value; at zero `0 ±0.05`."""
     text = format_quantity(number.value, number.unit)
     if number.source == "model_estimate":
         text = f"~{text}"
-    if not interval or number.low is None or number.high is None or number.value == 0:
+    if not interval or number.low is None or number.high is None or math.isinf(number.value):
         return text
-    if math.isinf(number.high):
-        return text if math.isinf(number.value) else f"{text} ±∞"
+    if number.value == 0:
+        farther = max(-number.low, number.high)
+        return f"{text} ±{format_quantity(farther, number.unit)}" if farther else text
     half = (number.high - number.low) / 2 / abs(number.value)
-    return f"{text} ±{_percent(half)}"
+    return f"{text} ±∞" if math.isinf(half) else f"{text} ±{_percent(half)}"
 
 
 def format_cell(number: Number, *, interval: bool = True) -> str:
