@@ -118,12 +118,25 @@ class CellRun:
         if self._measuring is not None and self._failure is None:
             self._try(self._collect_interleaved if interleaved else self._measure)
         outcome, detail = self._failure or ("ok", "")
-        shared = (*self._identity.measurements, *self._memory.measurements(), *self._kv_cache())
+        memory = (*self._memory.measurements(), *self._device_memory(interleaved))
+        shared = (*self._identity.measurements, *memory, *self._kv_cache())
         found = self._findings if self._failure is None else None
         identity = replace(self._identity, environment=self._environment(interleaved))
         record = _record(self._context, identity, found or Findings(), outcome, detail, shared)
         elapsed_s = time.monotonic() - self._start
         return record.model_copy(update={"elapsed_s": elapsed_s, "interleaved": interleaved})
+
+    def _device_memory(self, interleaved: str) -> tuple[Measurement, ...]:
+        """Return the driver's view of the accelerator's memory, where its probe had a window."""
+        if self._measuring is None or interleaved:
+            return ()
+        state = self._context.energy.seen.state
+        return tuple(
+            Measured(metric=name, unit="B", samples=(float(state[name]),), estimator="max",
+                     source="nvml")
+            for name in ("device_used_b", "device_process_b")
+            if name in state
+        )  # fmt: skip
 
     def _kv_cache(self) -> tuple[Measurement, ...]:
         """Return the size of the KV cache by arithmetic, to read next to the working memory."""

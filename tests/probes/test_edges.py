@@ -7,6 +7,8 @@ import math
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from effmark.probes.edges import CounterFollower, Edge, lay_windows
 from effmark.probes.power_trace import PowerTrace
@@ -284,3 +286,42 @@ def test_two_devices_add_up_with_their_errors_and_a_part_is_not_the_whole() -> N
         not isinstance(f, EnergyReading) or f.scope == "part:gpu_board"
         for f in combined([(a,), (lost,)])
     )
+
+
+STEP = st.tuples(
+    st.floats(0.0001, 0.3),  # time until the next read
+    st.sampled_from([0.0, 0.0, 0.001, 1.0, 450.0, 1e9, -5.0]),  # what the counter does meanwhile
+    st.sampled_from([0.0, 100.0, 450.0, 450.0, 1e6]),  # what the power sensor says
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(STEP, min_size=1, max_size=60), st.floats(0.0, 5.0), st.booleans())
+def test_whatever_a_sensor_does_a_number_is_positive_and_bounded_or_missing_with_a_reason(
+    steps: list[tuple[float, float, float]], length_s: float, once: bool
+) -> None:
+    now, value = 100.0, 5000.0
+    follower = CounterFollower(lambda: value, lambda: now)
+    power = PowerTrace()
+    start = now
+    follower.start()
+    for pause_s, moved, watts in steps:
+        follower.poll()
+        power.add(now, watts)
+        now, value = now + pause_s, value + moved
+    end = start + length_s
+    if once:
+        found = drained(SENSOR, follower, start, end)
+    else:
+        found = counter_readings(SENSOR, follower, power, start, end)
+    found = (*found, *power_readings(SENSOR, power, start, end))
+    assert found
+    for each in found:
+        if isinstance(each, Missing):
+            assert each.detail
+        else:
+            assert 0 < each.joules < math.inf
+            assert each.end_s > each.start_s
+            assert each.err_window_rel is not None
+            assert 0 <= each.err_window_rel < math.inf
+            assert each.joules / (each.end_s - each.start_s) <= 2 * (SENSOR.limit_w or 0)

@@ -76,7 +76,7 @@ def record_of(done: subprocess.CompletedProcess[str]) -> Any:
 def test_a_run_on_the_fake_gpu_has_measured_energy_per_token_with_bounds(
     effmark: Command, suite: Callable[..., str], nvml_trace: Trace
 ) -> None:
-    trace = "gpu A100 GPU-a 80000000000\nlimit 700000\nperiod_ms 20\np -9 450000\n"
+    trace = "gpu A100 GPU-a 80000000000\nlimit 700000\nperiod_ms 20\np -9 450000\nmem 0 4096\n"
     env = nvml_trace(trace, CUDA_VISIBLE_DEVICES="0")
     record = record_of(effmark("run", suite("cuda:0", 4), "--json", "--require-energy", **env))
     readings = record["energy"]
@@ -92,6 +92,9 @@ def test_a_run_on_the_fake_gpu_has_measured_energy_per_token_with_bounds(
         assert reading["units"]["output_tokens"] > 0
     assert record["environment"]["state"]["throttle_s"] == 0
     assert record["environment"]["state"]["mig"] is False
+    memory = {m["metric"]: m for m in record["measurements"]}
+    assert memory["device_used_b"]["samples"] == [4096.0]
+    assert memory["device_used_b"]["source"] == "nvml"
     (row,) = make_rows([Record.model_validate(record)])
     per_token = row.number("energy_j_per_output_token")
     assert per_token is not None

@@ -224,7 +224,9 @@ class CounterFollower:
             # A long distance tells the period more surely than a short one: a ratio of sums.
             middle = statistics.median(s / n for s, n in self._spacings)
             usual = [(s, n) for s, n in self._spacings if abs(s / n - middle) < middle / 4]
-            self.period_s = sum(s for s, _ in usual) / sum(n for _, n in usual)
+            if usual:  # none, where refreshes come in bursts
+                middle = sum(s for s, _ in usual) / sum(n for _, n in usual)
+            self.period_s = middle
 
     def _fine_s(self, now: float) -> float:
         """Return the spacing of reads; coarse where a refresh is long overdue."""

@@ -119,7 +119,7 @@ def _of_memory(environment: Environment) -> Iterator[Finding]:
     peak = found["peak_memory_b"]
     if isinstance(peak, Measured):
         yield Finding(group="memory", subject="peak", mark="good",
-                      state="exact peaks: the kernel's high-water mark of each process")  # fmt: skip
+                      state="exact peaks: the kernel's own mark of each process")  # fmt: skip
     else:
         yield Finding(group="memory", subject="peak", mark="lacking", state=peak.detail)
     if "cgroup_peak_b" in found:

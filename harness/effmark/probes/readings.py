@@ -75,9 +75,15 @@ def counter_readings(
         detail = f"{name}: {len(follower.edges)} refreshes in {end_s - start_s:.3g} s, needs two"
         return (absent("too_few_samples", f"{detail}; let the load run for {minimum_s:g} s"),)
     found = [_by_counter(sensor, follower, power, *window) for window in windows]
+    return _possible(sensor, found)
+
+
+def _possible(sensor: Sensor, found: Sequence[EnergyReading]) -> Found:
+    """Return readings, or why they are rejected: more power than the device may draw."""
     limit = sensor.limit_w
     watts = max(r.joules / (r.end_s - r.start_s) for r in found)
     if limit is not None and watts > _LIMIT_FACTOR * limit:
+        name = f"{sensor.probe}: counter of {sensor.device_id}"
         return (absent("rejected", f"{name}: says {watts:.4g} W at a limit of {limit:.4g} W"),)
     return tuple(found)
 
@@ -92,7 +98,7 @@ def drained(sensor: Sensor, follower: CounterFollower, start_s: float, end_s: fl
     """
     whole = counter_readings(sensor, follower, None, start_s, end_s)
     long_s = max(MINIMUM_S, _PERIODS * (follower.period_s or 0.0))
-    if end_s - start_s >= long_s or any(_rejected(found) for found in whole):
+    if not 0 < end_s - start_s < long_s or any(_rejected(found) for found in whole):
         return whole
     before = [edge for edge in follower.edges if edge.latest_s <= start_s]
     after = next((edge for edge in follower.edges if edge.earliest_s >= end_s), None)
@@ -120,7 +126,7 @@ def drained(sensor: Sensor, follower: CounterFollower, start_s: float, end_s: fl
         update_period_s=follower.period_s, err_window_rel=error_j / joules,
         err_sys_rel=sensor.err_sys_rel, reasons=(reason,),
     )  # fmt: skip
-    return (reading,)
+    return _possible(sensor, [reading])
 
 
 def _rejected(found: EnergyReading | Missing) -> bool:
