@@ -8,6 +8,7 @@ silently: TPOT of one token is undefined, CPU time may not have been read.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -83,6 +84,10 @@ def estimate(samples: Samples, confidence: float = 0.95) -> Estimate | TooFew:
     values, groups, serial = samples.values, samples.groups, samples.serial
     if samples.estimator in ("ratio", "exp_ratio"):
         weights = samples.weights or [1.0] * len(values)
+        if not any(weights) and min(values) >= 0 and any(values):
+            reason = "nothing came of it: the cost of one is infinite"
+            return Estimate(math.inf, None, None, len(values), "ratio of sums", confidence, None,
+                            reason)  # fmt: skip
         ratio = ratio_interval(values, weights, confidence, groups=groups, serial=serial)
         return ratio if samples.estimator == "ratio" else ratio.exponentiated()
     if samples.estimator == "quantile":

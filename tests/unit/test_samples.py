@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -117,3 +118,10 @@ def test_measurements_of_their_own_come_as_they_are(record: Callable[..., Record
     assert isinstance(result, Estimate)
     assert result.method == "Wilson"
     assert set(found) == {"bits_per_byte", "accuracy", "peak_memory_b", "device_memory_b"}
+
+
+def test_a_cost_of_which_nothing_came_is_infinite_and_not_an_error() -> None:
+    found = estimate(Samples("cost_of_pass_j", [3.0, 4.0], [0.0, 0.0], "ratio", serial=False))
+    assert isinstance(found, Estimate)
+    assert (found.value, found.low) == (math.inf, None)
+    assert "nothing came of it" in found.reason
