@@ -10,7 +10,7 @@ import pytest
 from effmark.record import Record
 from effmark.report.cell_places import cell_places
 from effmark.report.configurations import machines_of
-from effmark.report.page_data import row_id
+from effmark.report.page_row import row_id
 from effmark.rows import Row, make_rows
 from effmark.spec import Decode, Text
 from effmark.units import format_quantity
@@ -385,8 +385,33 @@ def test_the_page_and_the_library_give_the_same_ranks(
 
 def test_the_page_and_the_library_write_numbers_alike(open_page: OpenPage) -> None:
     page = open_page()
-    units = ["s", "B", "J/token", "ratio", "token/s", "FLOP/token", "bit", "W"]
-    numbers = [0, 1.23456e-7, 4.56e-5, 0.00098, 0.09996, 0.5, 1, 12.34, 999.7, 123456.7, 7.7e9]
+    units = [
+        "s",
+        "J/call",
+        "g/request",
+        "USD/token",
+        "B",
+        "J/token",
+        "ratio",
+        "token/s",
+        "FLOP/token",
+        "bit",
+        "W",
+    ]
+    numbers = [
+        0,
+        1.23456e-7,
+        4.56e-5,
+        0.00098,
+        0.09996,
+        0.5,
+        1,
+        9.997,
+        12.34,
+        999.7,
+        123456.7,
+        7.7e9,
+    ]
     for unit in units:
         found = page.evaluate(
             "([values, unit]) => values.map((v) => effmark.formatQuantity(v, unit))",

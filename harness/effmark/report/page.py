@@ -25,7 +25,7 @@ from effmark.rows import Row
 __all__ = ["render_page", "write_page"]
 
 _SCRIPTS = ("elements", "numbers", "data", "ranking", "state", "filters", "table", "answer",
-            "charts", "cell", "compare", "roofline", "analyses", "page")  # fmt: skip
+            "charts", "pareto", "cell", "compare", "roofline", "analyses", "page")  # fmt: skip
 """In the order of their use; one strict function holds them all."""
 
 

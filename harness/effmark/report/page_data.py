@@ -8,28 +8,22 @@ it would be in full. What was left out is counted on the page.
 
 from __future__ import annotations
 
-import base64
 import datetime
 import itertools
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from effmark.analyses.page import page_analyses
 from effmark.metrics import METRICS
-from effmark.ranking import Contender
-from effmark.record import Missing
 from effmark.report.configurations import PROCESS_METRICS, is_shared, machines_of, suite_of
-from effmark.report.names import plain
-from effmark.report.page_cell import cell_detail, short
+from effmark.report.page_cell import cell_detail
 from effmark.report.page_pack import packed_size
-from effmark.report.standing import MARKS, contenders, family, marks, of_a_machine
-from effmark.rows import Number, Row
-from effmark.schema import content_hash
+from effmark.report.page_row import Pool, add_errors, plain_name, row_body
+from effmark.report.standing import MARKS, family, of_a_machine
+from effmark.rows import Row
 
-__all__ = ["PAGE_BYTES", "page_data", "row_id"]
+__all__ = ["PAGE_BYTES", "page_data"]
 
 PAGE_BYTES = 2_600_000
 """Bound on the data of a page; with script and style it stays below 3 MB."""
@@ -54,21 +48,6 @@ _SAMPLE = 500
 _PLACES_SHOWN = 20
 
 
-class _Pool:
-    """Values that are written once and named by their index."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._index: dict[str, int] = {}
-
-    def put(self, value: Any) -> int:
-        key = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        if key not in self._index:
-            self._index[key] = len(self.values)
-            self.values.append(value)
-        return self._index[key]
-
-
 def page_data(
     rows: Sequence[Row],
     damage: Sequence[str] = (),
@@ -91,7 +70,7 @@ def page_data(
     of_draws = _size_of_draws([rows[i] for i in shown])
     paired = spent + of_draws <= room * _DRAWS_SHARE
     for i, body in shown.items():
-        _add_errors(rows[i], body, texts, paired)
+        add_errors(rows[i], body, texts, paired)
     spent += of_draws if paired else 0
     pairs = [(rows[i], body) for i, body in shown.items()]
     without = _add_details(pairs, room * _ROW_SHARE - spent)
@@ -134,12 +113,16 @@ _SEVERAL = 3
 def _several(values: Sequence[str]) -> str:
     different = sorted(set(values))
     more = len(different) - _SEVERAL
-    return _name(", ".join(different[:_SEVERAL])) + (f" and {more} more" if more > 0 else "")
+    return plain_name(", ".join(different[:_SEVERAL])) + (f" and {more} more" if more > 0 else "")
 
 
 def _title(rows: Sequence[Row]) -> str:
     suites = sorted({row.record.suite.name for row in rows})
-    return _name(f"effmark · {', '.join(suites)}") if 0 < len(suites) < 4 else "effmark leaderboard"
+    return (
+        plain_name(f"effmark · {', '.join(suites)}")
+        if 0 < len(suites) < 4
+        else "effmark leaderboard"
+    )
 
 
 def _version() -> str:
@@ -164,89 +147,13 @@ def _metric(name: str) -> dict[str, str | bool]:
     }
 
 
-def row_id(row: Row, machine: str) -> str:
-    """Return the name of a row in links to the page: the same as long as cell and machine are."""
-    return content_hash([row.record.cell.key, machine])[:16]
-
-
-def _row(row: Row, machine: str, texts: _Pool, places: _Pool) -> dict[str, Any]:
-    record, cell = row.record, row.record.cell
-    model, adapter, precision, options, device = row.configuration
-    environment = record.environment
-    facts = record.facts
-    body: dict[str, Any] = {
-        "id": row_id(row, machine),
-        "suite": texts.put(_name(suite_of(row))),
-        "machine": texts.put(_name(machine)),
-        "model": texts.put(_name(model)),
-        "model_id": cell.model.sha256[:8],
-        "adapter": texts.put(_name(adapter)),
-        "precision": texts.put(_name(precision)),
-        "options": texts.put(_name(options)),
-        "device": texts.put(_name(device)),
-        "workload": texts.put(_name(cell.workload.label)),
-        "kind": cell.workload.kind,
-        "threads": cell.threads,
-        "batch": getattr(cell.workload, "batch", 1),
-        "base": record.is_baseline,
-        "outcome": record.outcome,
-        "marks": marks(row),
-        "numbers": {name: _number(n) for name, n in row.metrics.items() if isinstance(n, Number)},
-        "missing": {
-            name: [n.reason, texts.put(n.detail)]
-            for name, n in row.metrics.items()
-            if isinstance(n, Missing)
-        },
-    }
-    if record.detail:
-        body["detail"] = texts.put(record.detail)
-    if environment is not None:
-        body["environment"] = places.put(environment.model_dump(mode="json", exclude_defaults=True))
-    if record.advice:
-        body["advice"] = [
-            [a.severity, texts.put(a.code), texts.put(a.message), texts.put(a.remedy)]
-            for a in record.advice
-        ]
-    if facts is not None:
-        body["work"] = [facts.weights_b, facts.kv_bytes_per_token, facts.flops_per_unit,
-                        getattr(cell.workload, "prompt_tokens", None),
-                        getattr(cell.workload, "new_tokens", None)]  # fmt: skip
-    return body
-
-
-_LONGEST_NAME = 2000
-
-
-def _name(text: str) -> str:
-    """Return a name without what would turn its letters around or hide some of them."""
-    return plain(text, _LONGEST_NAME)
-
-
 def _plainly(value: Any) -> Any:
     """Return JSON values whose texts are plain: analyses have names in their sentences."""
     if isinstance(value, dict):
         return {name: _plainly(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_plainly(each) for each in value]
-    return _name(value) if isinstance(value, str) else value
-
-
-def _number(number: Number) -> list[Any]:
-    """Return value, bounds, sample count and source."""
-    return [_short(number.value), *_bounds(number), number.n, number.source]
-
-
-_DIGITS = 7
-_DIGITS_OF_BOUNDS = 5
-_NARROW = 1e-3
-"""Below that relative width the fifth digit of a bound would be a percent of it."""
-
-
-def _bounds(number: Number) -> tuple[float | str | None, float | str | None]:
-    low, high = number.low, number.high
-    wide = low is not None and high is not None and high - low > _NARROW * abs(number.value)
-    digits = _DIGITS_OF_BOUNDS if wide else _DIGITS
-    return _short(low, digits), _short(high, digits)
+    return plain_name(value) if isinstance(value, str) else value
 
 
 def _size_of_draws(rows: Sequence[Row]) -> int:
@@ -256,46 +163,18 @@ def _size_of_draws(rows: Sequence[Row]) -> int:
     return _DRAWS_B * sum(map(bool, paired))
 
 
-def _add_errors(row: Row, body: dict[str, Any], texts: _Pool, paired: bool) -> None:
-    """Add what ranking needs: the error where bounds do not tell it, and paired draws."""
-    known = contenders(row, paired=paired)
-    for name, told in known.items():
-        number = row.number(name)
-        if number is not None and number.low is None and told.error is not None:
-            body["numbers"][name].append(short(told.error))
-    draws = dict(_draws(known, texts))
-    if draws:
-        body["draws"] = draws
-
-
-def _short(value: float | None, digits: int = _DIGITS) -> float | str | None:
-    if value is None or math.isfinite(value):
-        return None if value is None else short(value, digits)
-    return "inf" if value > 0 else "-inf"
-
-
-def _draws(known: Mapping[str, Contender], texts: _Pool) -> Iterator[tuple[str, list[Any]]]:
-    """Yield paired draws as 16-bit steps between their extremes, with what they resampled."""
-    for name, told in known.items():
-        if told.draws:
-            low, high = min(told.draws), max(told.draws)
-            scale = 65535 / (high - low) if high > low else 0.0
-            steps = b"".join(round((d - low) * scale).to_bytes(2, "little") for d in told.draws)
-            yield name, [texts.put(told.items), low, high, base64.b64encode(steps).decode()]
-
-
 def _fitting(
     rows: Sequence[Row], room: float
-) -> tuple[dict[int, dict[str, Any]], _Pool, _Pool, float]:
+) -> tuple[dict[int, dict[str, Any]], Pool, Pool, float]:
     """Return the rows that the page holds, the best first, their pools and their size in bytes."""
     machines = machines_of(rows)
     best = list(itertools.islice(_best_first(rows), _MOST_ROWS))
     if len(best) > _SAMPLE:
-        some = [_row(rows[i], machines[i], _Pool(), _Pool()) for i in best[:_SAMPLE]]
+        some = [row_body(rows[i], machines[i], Pool(), Pool()) for i in best[:_SAMPLE]]
         best = best[: int(1.3 * _SAMPLE * room / packed_size(some))]
     while True:
-        texts, places = _Pool(), _Pool()
-        shown = {i: _row(rows[i], machines[i], texts, places) for i in best}
+        texts, places = Pool(), Pool()
+        shown = {i: row_body(rows[i], machines[i], texts, places) for i in best}
         size_b = packed_size([list(shown.values()), texts.values, places.values])
         fits = room / max(size_b, 1)
         if fits >= 1:

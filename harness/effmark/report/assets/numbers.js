@@ -24,7 +24,7 @@ function prefixed(value, unit, steps) {
 
 function digits(value) {
   if (value === 0) return "0";
-  const magnitude = Math.floor(Math.log10(Math.abs(value)));
+  const magnitude = Number(value.toExponential(2).split("e")[1]); // of the rounded value: 99.97 is 100
   if (magnitude < -4) return value.toExponential(2).replace(/e([+-])(\d)$/, "e$10$2");
   return value.toFixed(Math.max(0, 2 - magnitude));
 }
