@@ -151,9 +151,8 @@ def test_solutions_of_a_model_are_scored_with_the_ledger_of_what_they_took(
     assert 0.1 < efficiency[1] < 0.8  # one of two samples is as good as the reference
 
     ledger = [json.loads(line) for line in record.notes["ledger"].split("\n")]
-    assert [(c["task_id"], c["sample"], c["verdict"]) for c in ledger] == [
-        ("divisor", 0, "wrong"), ("total", 0, "passed"),
-        ("divisor", 1, "wrong"), ("total", 1, "wrong"),
+    assert [(c["task_id"], c["sample"], c["passed"]) for c in ledger] == [
+        ("divisor", 0, False), ("total", 0, True), ("divisor", 1, False), ("total", 1, False),
     ]  # fmt: skip
     arch = architecture_from_config(CONFIG)
     for call in ledger:
@@ -216,6 +215,15 @@ def test_more_samples_of_a_model_are_priced_in_tokens_joules_flops_and_eflops(
     assert json.loads(record.notes["saturation"])["coverage"] in (2, 4)
     assert value(record, "tokens_per_answer").samples == (by_name[4, "majority"]["tokens"],)
     assert rows_of(effmark)["coverage"]["low"] == pytest.approx(0.912, abs=1e-3)
+
+    ledger = [json.loads(line) for line in record.notes["ledger"].split("\n")]
+    assert len(ledger) == 160
+    assert sum(call["passed"] for call in ledger) == 80
+    assert sum(c["prompt_tokens"] + c["completion_tokens"] for c in ledger) == pytest.approx(
+        40 * by_name[4, "majority"]["tokens"]
+    )
+    seconds = rows_of(effmark)["cost_of_pass_s"]["value"]
+    assert seconds == pytest.approx(sum(call["wall_s"] for call in ledger) / 80)
 
     shown = effmark("score", "scaling")
     assert shown.returncode == 0, shown.stderr

@@ -71,7 +71,8 @@ def code(
     """Score generated solutions: pass@k, eff@k, DPS; resumable, in the sandbox only."""
     path, folder = Path(solutions), results_folder(results)
     problem_set = find_problems(problems)
-    tasks = make_tasks(problem_set, read_solutions(path), path)
+    samples = read_solutions(path)
+    tasks = make_tasks(problem_set, samples, path)
     evaluation = Evaluation(
         problem_set,
         tasks,
@@ -84,7 +85,15 @@ def code(
     argv = shlex.join(["effmark", *sys.argv[1:]])
     with Journal(folder, SUITE, SUITE_VERSION) as journal:
         journal.append(code_record(evaluation, path, model or path.name.partition(".")[0], argv))
-    document = {**evaluation.document(), "clock_note": clock_note(evaluation.rules.clock)}
+    document = {
+        **evaluation.document(),
+        "clock_note": clock_note(evaluation.rules.clock),
+        "left_out": {
+            sample.task_id: problem_set.skipped[sample.task_id]
+            for sample in samples
+            if sample.task_id in problem_set.skipped
+        },
+    }
     text = json.dumps(document, allow_nan=False) if as_json else ""
     click.echo(text or code_text(document, per_problem=per_problem))
 

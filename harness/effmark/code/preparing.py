@@ -21,7 +21,7 @@ from effmark.cache import build_once, default_cache
 from effmark.code.drivers import PREPARE, RECORD
 from effmark.code.problems import Case, Problem
 from effmark.environment import cpu_name
-from effmark.errors import SpecError
+from effmark.errors import PrerequisiteError, SpecError
 from effmark.sandbox import Job, JobResult, Limits, Sandbox
 from effmark.schema import content_hash
 
@@ -107,7 +107,7 @@ def _keep(problem: Problem, levels: _Levels, folder: Path) -> None:
 
     try:
         build_once(folder, entry.parent.name, entry.name, write, "")
-    except OSError:  # a cache that cannot be written costs time, nothing else
+    except (OSError, PrerequisiteError):  # a cache that cannot be written costs only time
         return
 
 

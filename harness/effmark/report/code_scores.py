@@ -28,6 +28,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"  clock     {document['clock_note']}"
     failures = ", ".join(f"{kind} {count}" for kind, count in document["failures"].items())
     yield f"  failures  {failures or 'none'}"
+    for reason, count in Counter(document["left_out"].values()).items():
+        yield f"  left out  {count} problems of the file: {reason}"
     sandbox = document["sandbox"]
     yield f"  sandbox   {sandbox['level']}: {', '.join(sandbox['layers'])}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from effmark.adapter import Generates
@@ -19,13 +19,11 @@ from effmark.code.sets import find_problems
 from effmark.code.solutions import Sample
 from effmark.code.summary import KS
 from effmark.code.writing import Written, spread, write_solutions
-from effmark.energy_numbers import best_of
 from effmark.errors import SpecError, UnsupportedError
 from effmark.record import EnergyReading, Measured, Measurement, Missing
 from effmark.sandbox import Sandbox
-from effmark.scores import decode_flops, prefill_flops
-from effmark.scores.architecture import Architecture, architecture_from_config
 from effmark.spec import Code
+from effmark.workloads.calls import ModelCall, ledger_lines
 from effmark.workloads.context import Context, Findings
 
 __all__ = ["code"]
@@ -49,7 +47,7 @@ def code(context: Context) -> Findings:
     readings, missing = context.energy.stop(origin)
     samples = [one.sample for one in sorted(written, key=lambda one: one.number)]
     evaluation = _score(context, workload, samples)
-    ledger = _ledger(context, written, readings, evaluation)
+    ledger = ledger_lines(context, _calls(written, evaluation), readings)
     attempts = [a for a in attempts_of(ledger, "ledger") if a.score is not None]
     return Findings(
         measurements=[
@@ -83,55 +81,25 @@ def _score(context: Context, workload: Code, samples: Sequence[Sample]) -> Evalu
     return evaluation
 
 
-def _ledger(
-    context: Context,
-    written: Sequence[Written],
-    readings: Sequence[EnergyReading],
-    evaluation: Evaluation,
-) -> list[dict[str, object]]:
-    """Return one line per call: tokens, seconds, joules and FLOPs, and whether it was right."""
+def _calls(written: Sequence[Written], evaluation: Evaluation) -> list[ModelCall]:
+    """Return the calls with what came of them; a sample that the sandbox lost is not judged."""
     verdicts = {
         (sample.task_id, sample.sample): sample.verdict
         for score in evaluation.ordered
         for sample in score.samples
     }
-    wall_s = sum(one.wall_s for one in written)
-    best = best_of(readings, context.cell.device)
-    arch = _architecture(context.facts.config)
-    lines = []
-    for one in written:
-        verdict = verdicts[one.sample.task_id, one.number]
-        line: dict[str, object] = {
-            "model": context.cell.model.name,
-            "task_id": one.sample.task_id,
-            "sample": one.number,
-            "prompt_tokens": one.prompt_tokens,
-            "completion_tokens": one.completion_tokens,
-            "wall_s": one.wall_s,
-            "verdict": verdict,
-            "passed": None if verdict == "lost" else verdict == "passed",
-        }
-        if best:
-            line["energy_j"] = sum(r.joules for r in best) * one.wall_s / wall_s
-            line["energy_source"] = best[0].source
-        if arch is not None:
-            line["work_flop"] = _flop(arch, one)
-        lines.append(line)
-    return lines
-
-
-def _architecture(config: Mapping[str, object]) -> Architecture | None:
-    try:
-        return architecture_from_config(config)
-    except ValueError:
-        return None
-
-
-def _flop(arch: Architecture, one: Written) -> float:
-    work = prefill_flops(arch, max(1, one.prompt_tokens)).total
-    if one.completion_tokens > 1:
-        work += decode_flops(arch, one.completion_tokens - 1, context=one.prompt_tokens).total
-    return float(work)
+    return [
+        ModelCall(
+            one.sample.task_id,
+            one.number,
+            one.prompt_tokens,
+            one.completion_tokens,
+            one.wall_s,
+            None if (said := verdicts[one.sample.task_id, one.number]) == "lost"
+            else said == "passed",
+        )
+        for one in written
+    ]  # fmt: skip
 
 
 def _with_tokens(reading: EnergyReading, written: Sequence[Written]) -> EnergyReading:

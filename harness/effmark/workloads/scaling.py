@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from effmark.adapter import Generates, Generation, Sampling, Scores
+from effmark.code.cost_records import cost_measurements
+from effmark.code.ledger import attempts_of
+from effmark.code.prices import Prices
 from effmark.energy_numbers import best_of
 from effmark.errors import UnsupportedError
 from effmark.record import EnergyReading, Measured, Measurement, Missing, ModelFacts
 from effmark.scores import architecture_from_config, decode_flops, eflops, prefill_flops
 from effmark.spec import Scaling
+from effmark.workloads.calls import ModelCall, ledger_lines
 from effmark.workloads.context import Context, Findings
 from effmark.workloads.votes import CHOICES, Answer, curve, proportion, saturation
 
@@ -42,6 +46,17 @@ class _Bill:
     prompt_tokens: int = 0
     new_tokens: int = 0
     wall_s: float = 0.0
+    calls: list[tuple[int, int, float]] = field(default_factory=list)
+    """Prompt tokens, new tokens and seconds of each answer, in the order of asking."""
+
+    def add(self, prompts: Sequence[int], new: Sequence[int], wall_s: float) -> None:
+        """Add a batch of answers; its time is shared out by tokens."""
+        self.prompt_tokens += sum(prompts)
+        self.new_tokens += sum(new)
+        self.wall_s += wall_s
+        whole = sum(prompts) + sum(new)
+        for p, n in zip(prompts, new, strict=True):
+            self.calls.append((p, n, wall_s * (p + n) / whole))
 
 
 def scaling(context: Context) -> Findings:
@@ -73,10 +88,17 @@ def scaling(context: Context) -> Findings:
     right = [text == one.answer for text, one in zip(greedy, sums, strict=True)]
     bills = {"greedy": greedy_bill, "sampled": sampled_bill, "verifier": verifier_bill}
     points = _points(context.facts, workload, right, answers, bills, readings, context.cell.device)
+    ledger = ledger_lines(
+        context,
+        _calls(sums, answers, sampled_bill),
+        readings,
+        greedy_bill.wall_s + verifier_bill.wall_s,
+    )
     return Findings(
         measurements=[
             *_measurements(right, answers),
             *_costs(points[-len(CHOICES) - 1], best_of(readings, context.cell.device)),
+            *cost_measurements(attempts_of(ledger, "ledger"), Prices()),
         ],
         energy=readings,
         energy_missing=missing,
@@ -84,6 +106,7 @@ def scaling(context: Context) -> Findings:
             "curve": json.dumps(points),
             "saturation": json.dumps(_saturations(points)),
             "answers": json.dumps({"greedy": greedy, "sampled": rows}),
+            "ledger": "\n".join(json.dumps(line) for line in ledger),
         },
     )
 
@@ -120,9 +143,8 @@ def _ask(
         adapter.generate(
             Generation(prompts=prompts, new_tokens=workload.new_tokens, sampling=sampling), on_step
         )
-        bill.wall_s += time.monotonic() - start
-        bill.prompt_tokens += sum(map(len, prompts))
-        bill.new_tokens += sum(map(len, rows))
+        spent_s = time.monotonic() - start
+        bill.add(list(map(len, prompts)), list(map(len, rows)), spent_s)
         found += [adapter.decode(row).partition("\n")[0].strip() for row in rows]
     return found
 
@@ -144,6 +166,18 @@ def _verified(
             known[text] = sum(float(table[i][token]) for i, token in enumerate(continuation))
         found.append([Answer(text, text == one.answer, known[text]) for text in texts])
     return found
+
+
+def _calls(
+    sums: Sequence[_Sum], answers: Sequence[Sequence[Answer]], bill: _Bill
+) -> list[ModelCall]:
+    """Return the calls that drew the samples, sample by sample; questions may repeat."""
+    asked = [f"{i}: {one.prompt.removeprefix(_SHOTS)}" for i, one in enumerate(sums)]
+    return [
+        ModelCall(asked[i % len(sums)], (number := i // len(sums)), prompt, new, wall_s,
+                  answers[i % len(sums)][number].right)
+        for i, (prompt, new, wall_s) in enumerate(bill.calls)
+    ]  # fmt: skip
 
 
 def _measurements(greedy: Sequence[bool], answers: Sequence[Sequence[Answer]]) -> list[Measurement]:
