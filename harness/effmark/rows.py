@@ -244,7 +244,7 @@ def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
     found.update(_costs(pooled))
     energy = energy_numbers(good, _ratio_number)
     readings = best_readings(good)
-    found.update({name: _bounded(number, readings) for name, number in energy.items()})
+    found.update({n: _bounded(number, readings, energy) for n, number in energy.items()})
     found.update(_memory_split(found))
     return found
 
@@ -252,19 +252,22 @@ def _own_numbers(records: Sequence[Record]) -> dict[str, Number | Missing]:
 _BOUNDED_FROM = ("external_meter", "hw_counter", "hw_power_integrated")
 
 
-def _bounded(number: Number | Missing, readings: Sequence[EnergyReading]) -> Number | Missing:
+def _bounded(
+    number: Number | Missing, readings: Sequence[EnergyReading], energy: Metrics
+) -> Number | Missing:
     """Return a measured energy whose interval also holds the error of its windows.
 
     The sensor's own error is the same in every window, so no interval of repeats can show it: it
     is told beside the interval and never merged with it. One window alone has no interval: how
-    much windows differ is not known from it.
+    much windows differ is not known from it. A net value is wrong by the error of its gross one.
     """
     if isinstance(number, Missing) or number.source not in _BOUNDED_FROM:
         return number
     errors = [r.err_window_rel for r in readings if r.err_window_rel is not None]
     method, low, high = number.method, number.low, number.high
     if errors and low is not None and high is not None:
-        error = abs(number.value) * max(errors)
+        gross = next((g for n, g in energy.items() if number is energy.get(f"net_{n}")), number)
+        error = abs(gross.value if isinstance(gross, Number) else number.value) * max(errors)
         low, high = min(number.value - error, low), max(number.value + error, high)
     if errors:
         method = f"{method}; window ±{100 * max(errors):.2g} %"

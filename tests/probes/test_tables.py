@@ -115,6 +115,29 @@ def test_rows_carry_carbon_and_money_of_their_energy_and_time(make_record: Any) 
                 if name.startswith(("carbon", "electricity", "device_usd"))]  # fmt: skip
 
 
+def test_an_interval_of_energy_holds_the_error_of_its_windows_and_of_the_gross_for_the_net(
+    make_record: Any,
+) -> None:
+    readings = tuple(
+        EnergyReading(
+            joules=100.0, net_joules=1.0, idle_w=49.5, source="hw_counter", scope="package",
+            probe="rapl", device_id="0", start_s=2.0 * i, end_s=2.0 * i + 2,
+            units={"output_tokens": 10.0}, err_window_rel=0.01, err_sys_rel=0.05,
+        )
+        for i in range(8)
+    )  # fmt: skip
+    (row,) = make_rows([make_record(energy=readings)])
+    gross, net = (row.number(f"{n}energy_j_per_output_token") for n in ("", "net_"))
+    assert gross is not None
+    assert net is not None
+    assert (gross.value, gross.low, gross.high) == pytest.approx((10, 9.9, 10.1))
+    assert (net.value, net.low, net.high) == pytest.approx((0.1, 0.0, 0.2))
+    (alone,) = make_rows([make_record(energy=readings[:1])])
+    number = alone.number("energy_j_per_output_token")
+    assert number is not None
+    assert number.low is None  # how much windows differ cannot be known from one
+
+
 @pytest.mark.parametrize(
     ("cpu", "name"),
     [
