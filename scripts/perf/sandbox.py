@@ -13,7 +13,7 @@ from scripts.perf.sandbox_jobs import (
 from scripts.perf.table import Line, Promise, finish
 
 TITLE = "sandbox: empty jobs with every layer that this machine has"
-JOBS = 1000
+JOBS = 2000
 WANTED_PER_CORE = 150.0
 """300 jobs per second on two cores."""
 

@@ -23,7 +23,7 @@ from effmark.sandbox import Job, JobResult, Sandbox
 from effmark.sandbox.levels import choose_plan
 from effmark.sandbox.worker import Worker, run_blocking
 
-BLOCK = 100
+BLOCK = 50
 """Jobs of which one rate is taken: short enough to fall between other work on the machine."""
 PROGRAM = """
 words = {}
