@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,11 +11,6 @@ from effmark.errors import SpecError, StoreError
 from effmark.gathering import Gathered, gather, gather_all
 from effmark.metrics import METRICS
 from effmark.registry import nearest
-from effmark.report.csv_file import csv_text
-from effmark.report.json_file import json_text
-from effmark.report.markdown import markdown
-from effmark.report.page import write_page
-from effmark.report.table import print_table
 from effmark.rows import Row
 from effmark.store import results_folder
 
@@ -26,11 +21,22 @@ _HEAD_CHARACTERS = 2000
 _WHOLE = ("json", "csv")
 """Formats that have every cell, however many."""
 
-_TEXTS: dict[str, Callable[[Sequence[Row], str | None], str]] = {
-    "json": lambda rows, by: json_text(rows),
-    "csv": lambda rows, by: csv_text(rows),
-    "md": markdown,
-}
+_TEXTS = ("json", "csv", "md")
+
+
+def _text(form: str, rows: Sequence[Row], by: str | None) -> str:
+    """Return rows in a format of text, of which only the module that writes it is imported."""
+    if form == "json":
+        from effmark.report.json_file import json_text
+
+        return json_text(rows)
+    if form == "csv":
+        from effmark.report.csv_file import csv_text
+
+        return csv_text(rows)
+    from effmark.report.markdown import markdown
+
+    return markdown(rows, by)
 
 
 @click.command("leaderboard")
@@ -64,13 +70,17 @@ def command(
     found = (gather_all if form in _WHOLE else gather)(folder, suite, _tell)
     _check(found, folder, suite)
     if form in _TEXTS:
-        click.echo(_TEXTS[form](found.rows, by).rstrip("\n"))
+        click.echo(_text(form, found.rows, by).rstrip("\n"))
     else:
+        from effmark.report.table import print_table
+
         print_table(found.rows, by=by)
     if found.left_out:
         click.echo(f"effmark: the {len(found.rows)} leading of {found.cells} cells; "
                    "--format csv and json have all", err=True)  # fmt: skip
     if html or form == "table":
+        from effmark.report.page import write_page
+
         target = Path(html) if html else _beside(folder)
         page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
         click.echo(f"page: {page}", err=True)
