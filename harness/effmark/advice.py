@@ -15,6 +15,7 @@ and `environment.state`, of which these keys are read where they are present:
 | `swap_in_b` | bytes read from swap in the window |
 | `governor` | frequency governor |
 | `turbo` | whether turbo clocks are on |
+| `device_exclusive` | whether no other run of effmark was measuring on the same device |
 | `mig` | whether the accelerator is a slice with neighbours |
 
 A key that is absent gives no finding: what could not be read stands in `environment.unknown`.
@@ -113,6 +114,13 @@ def _of_machine(environment: Environment) -> Iterator[Advice]:
             severity="invalid",
             message="other processes use the accelerator",
             remedy="run when the device is free",
+        )
+    if environment.state.get("device_exclusive") is False:
+        yield Advice(
+            code="second_run",
+            severity="suspect",
+            message="another run of effmark was measuring on the same device",
+            remedy="let one run end first; EFFMARK_LOCK_WAIT_S=3600 makes the second wait",
         )
     if _number(environment, "swap_in_b"):
         yield Advice(

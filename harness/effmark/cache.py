@@ -7,6 +7,7 @@ kernel releases when its holder dies.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -17,7 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from effmark.errors import PrerequisiteError
+
 __all__ = ["build_once", "default_cache", "locked"]
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 def default_cache() -> Path:
@@ -40,6 +45,9 @@ def locked(path: Path) -> Iterator[None]:
 def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], what: str) -> Path:
     """Return the folder `cache/kind/key`, made by `build(folder)` if it is not there yet.
 
+    Raises:
+        PrerequisiteError: the cache is full or cannot be written.
+
     Args:
         cache: Root of the cache.
         kind: What sort of thing it is, `onnx` or `gguf` say; a folder name.
@@ -50,14 +58,28 @@ def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], 
     entry = cache / kind / key
     if entry.is_dir():
         return entry
-    with locked(cache / kind / f"{key}.lock"):
+    try:
+        return _built(entry, build, what)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise PrerequisiteError(
+            f"cache {str(cache)!r} cannot hold {what or kind}: {error.strerror}; make room, or "
+            "name another folder with EFFMARK_CACHE"
+        ) from error
+
+
+def _built(entry: Path, build: Callable[[Path], None], what: str) -> Path:
+    """Return the entry, made under its lock unless somebody else made it meanwhile."""
+    folder, key = entry.parent, entry.name
+    with locked(folder / f"{key}.lock"):
         if entry.is_dir():
             return entry
-        for left_by_a_killed_builder in entry.parent.glob(f"{glob.escape(key)}.partial-*"):
+        for left_by_a_killed_builder in folder.glob(f"{glob.escape(key)}.partial-*"):
             shutil.rmtree(left_by_a_killed_builder, ignore_errors=True)
         if what:
             print(f"effmark: preparing {what} (once)", file=sys.stderr, flush=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=cache / kind))
+        partial = Path(tempfile.mkdtemp(prefix=f"{key}.partial-", dir=folder))
         try:
             build(partial)
             partial.rename(entry)

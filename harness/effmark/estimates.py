@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from effmark.record import Record
 from effmark.spec import Cell, Decode, ModelRef, Suite
+from effmark.weight_files import count_weights
 
 __all__ = ["process_estimate", "resident_b"]
 
@@ -15,6 +17,8 @@ _QUALITY_S = 3.0
 _UNBUDGETED_S = 30.0
 _BYTES_PER_S = 8e9
 """Decoding reads all weights once per token; two cores of a rented machine read so many."""
+_FEWEST_BITS = 2.0
+"""Of a precision whose name has no number, `as-is` say."""
 _SEQUENCE_SHARE = 0.25
 """What each further sequence of a batch adds to the time of a step."""
 
@@ -46,11 +50,15 @@ def _fewest_blocks_s(suite: Suite, cell: Cell, weights_b: int) -> float:
 
 
 def resident_b(model: ModelRef, precision: str) -> int | None:
-    """Return the resident bytes that loading needs at least, from the size of the source file."""
-    if model.path is None:
-        return None
-    files = [model.path] if model.path.is_file() else list(model.path.glob("*.safetensors"))
-    size = sum(file.stat().st_size for file in files)
-    bits = {"gguf": 5.7, "hf": 16.0}.get(model.kind, 16.0)
-    wanted = {"fp32": 32.0, "f32": 32.0, "bf16": 16.0, "f16": 16.0}.get(precision, 8.0)
-    return int(size / bits * wanted)
+    """Return the bytes of the weights at a precision, which loading needs at least.
+
+    None where the files do not tell how many weights there are.
+    """
+    count = count_weights(model.path) if model.path is not None else None
+    return None if count is None else int(count * _bits(precision) / 8)
+
+
+def _bits(precision: str) -> float:
+    """Return the fewest bits per weight that a precision can mean; matrices without scales."""
+    digits = re.search(r"\d+", precision)
+    return min(32.0, float(digits[0])) if digits else _FEWEST_BITS

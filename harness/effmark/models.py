@@ -23,6 +23,7 @@ from effmark.errors import PrerequisiteError, SpecError
 from effmark.registry import list_models, nearest
 from effmark.schema import content_hash
 from effmark.spec import ModelRef
+from effmark.weight_files import gguf_type
 
 __all__ = ["hash_file", "resolve_model"]
 
@@ -48,7 +49,7 @@ def resolve_model(name: str, cache: Path, *, fetch: bool = True) -> ModelRef:
     if path.is_file():
         return _gguf(name, path)
     if path.is_dir():
-        return _folder(name, path)
+        return _folder(path.resolve().name, path)
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _hub(name, cache)
     raise SpecError(
@@ -77,12 +78,23 @@ def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> Model
                     weights_source=source)  # fmt: skip
 
 
+def _short(path: Path) -> str:
+    """Return what people read for a file; a general name says less than its folder's."""
+    return path.resolve().parent.name if path.stem in ("model", "ggml-model") else path.stem
+
+
 def _gguf(name: str, path: Path) -> ModelRef:
     with path.open("rb") as handle:
         magic = handle.read(4)
     if magic != b"GGUF":
         raise SpecError(f"model {name!r}: not a GGUF file, it starts with {magic!r}")
-    return ModelRef(name=name, task="lm", kind="gguf", path=path.resolve(), sha256=hash_file(path))
+    try:
+        matrices = gguf_type(path)
+    except ValueError as error:
+        raise PrerequisiteError(f"model {name!r} is truncated or damaged: {error}") from error
+    source = matrices.lower() if matrices in ("F32", "F16", "BF16") else f"dequantised {matrices}"
+    return ModelRef(name=_short(path), task="lm", kind="gguf", path=path.resolve(),
+                    sha256=hash_file(path), weights_source=source)  # fmt: skip
 
 
 def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:

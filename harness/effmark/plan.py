@@ -13,7 +13,7 @@ from effmark.errors import PrerequisiteError, SpecError
 from effmark.estimates import process_estimate, resident_b
 from effmark.models import resolve_model
 from effmark.record import Record, SuiteRef
-from effmark.registry import adapter_class, adapter_version, nearest
+from effmark.registry import adapter_class, adapter_version, list_models, nearest
 from effmark.schema import content_hash
 from effmark.spec import (
     Budget,
@@ -28,6 +28,7 @@ from effmark.spec import (
     Text,
 )
 from effmark.suites import pinned
+from effmark.units import format_quantity
 
 __all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
@@ -50,7 +51,7 @@ class ProcessPlan:
     memory_b: int | None
     """Estimated resident memory; None where nothing is known."""
     problem: str = ""
-    """Why it cannot run here; recorded as the outcome `failed_setup` or `unsupported`."""
+    """Why it cannot run here: too large for the memory; recorded as the outcome `oom`."""
 
     @property
     def label(self) -> str:
@@ -144,7 +145,7 @@ def plan_again(record: Record, cache: Path) -> Plan:
         SpecError: the model of that name is not the one that was measured.
     """
     cell, settings = record.cell, record.settings
-    model = resolve_model(cell.model.name, cache)
+    model = resolve_model(_where(cell.model), cache)
     if model.sha256 != cell.model.sha256:
         raise SpecError(
             f"model {model.name!r} is not the one of record {record.id[:8]}: its SHA-256 is "
@@ -157,7 +158,7 @@ def plan_again(record: Record, cache: Path) -> Plan:
         suite=record.suite.name,
         version=record.suite.version,
         why=f"record {record.id} again",
-        models=(model.name,),
+        models=(_where(model),),
         cells=(group,),
         workloads=(cell.workload,),
         precision=settings.precision,
@@ -175,6 +176,12 @@ def plan_again(record: Record, cache: Path) -> Plan:
         (again,), record.is_baseline, "", record.elapsed_s or 0.0, "this record", None
     )
     return Plan(suite, record.suite, (process,))
+
+
+def _where(model: ModelRef) -> str:
+    """Return what resolves to a recorded model: its name, or for a file or folder its path."""
+    by_name = model.path is None or "/" in model.name or model.name in list_models()
+    return model.name if by_name else str(model.path)
 
 
 def _check(group: CellGroup) -> None:
@@ -283,4 +290,5 @@ def _too_large(memory_b: int | None, suite: Suite, model: ModelRef) -> str:
     limit = suite.limits.memory_b or psutil.virtual_memory().total
     if memory_b is None or memory_b <= limit:
         return ""
-    return f"model {model.name!r} needs about {memory_b} B of memory, this machine gives {limit} B"
+    need, have = (format_quantity(size, "B") for size in (memory_b, limit))
+    return f"model {model.name!r} needs {need} of memory or more, {have} may be used"

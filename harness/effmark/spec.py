@@ -6,6 +6,7 @@ workloads. Every profile may replace top-level keys of the suite, whole.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,7 @@ class ModelRef(Frozen):
     """A model that was found, with what identifies it."""
 
     name: str
-    """How the user called it: `default`, `effmark-1m`, a folder, a file, a hub id."""
+    """What people read: `default`, `effmark-1m`, the name of a folder or file, a hub id."""
     task: Literal["lm", "classifier", "synthetic"]
     kind: Literal["gguf", "hf", "digits", "synthetic", "solutions"]
     """`gguf`: one file; `hf`: a Hugging Face folder; `digits`: trained here in seconds;
@@ -431,7 +432,9 @@ def _sweep(entry: Any) -> Iterator[Any]:
         raise ValueError(f"a workload is one key with its settings, got {sorted(entry)}")
     kind, settings = next(iter(entry.items()))
     if kind not in _KINDS:
-        raise ValueError(f"unknown workload {kind!r}; known: {', '.join(_KINDS)}")
+        close = difflib.get_close_matches(str(kind), _KINDS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown workload {kind!r}; {hint}known: {', '.join(_KINDS)}")
     settings = settings or {}
     if not isinstance(settings, dict):
         raise ValueError(f"workload {kind!r} needs settings, got {settings!r}")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from effmark.errors import SpecError
 from effmark.registry import list_suites, nearest, suite_folders
 from effmark.spec import Suite, Tasks, Text, Workload
+from effmark.task_files import task_files
 
 __all__ = ["data_file", "find_suite", "load_suite", "pinned", "text_file"]
 
@@ -171,6 +172,8 @@ def _first_error(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
         message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
     elif first["type"] != "missing" and not isinstance(first["input"], dict | list):
         message = f"{message}, got {first['input']!r}"
+        if first["input"] is None:
+            message += "; null is a word of YAML, the name needs quotes: 'null'"
     return where, f"{dotted}: {message}"
 
 
@@ -261,24 +264,8 @@ def pinned(workload: Workload) -> Workload:
     if isinstance(workload, Text):
         return workload.model_copy(update={"sha256": _hash([text_file(workload.name)])})
     if isinstance(workload, Tasks):
-        return workload.model_copy(update={"sha256": _hash(_task_files(workload.name))})
+        return workload.model_copy(update={"sha256": _hash(task_files(workload.name))})
     return workload
-
-
-def _task_files(name: str) -> list[Path]:
-    """Return the files of a local task; none for one that only lm-eval knows."""
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise SpecError(f"task file {name!r}: no such file")
-        return [p for p in sorted(path.parent.iterdir()) if p.suffix in (".yaml", ".yml", ".jsonl")]
-    known = {p.name: p for f in suite_folders() for p in sorted(f.glob("tasks/*")) if p.is_dir()}
-    if name in known:
-        return [path for path in sorted(known[name].iterdir()) if path.is_file()]
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
-    if close:
-        raise SpecError(f"no task named {name!r}; did you mean {close[0]!r}?")
-    return []
 
 
 def _hash(files: Sequence[Path]) -> str:

@@ -140,9 +140,10 @@ def _drifts(values: Sequence[float]) -> bool:
 class WarmupVerdict:
     """What the first blocks showed."""
 
-    steady: Literal["reached", "never_reached"]
+    steady: Literal["reached", "never_reached", "unknown"]
     start: int
-    """Blocks to set aside as warm-up; where never reached, half of those seen."""
+    """Blocks to set aside as warm-up; where never reached, half of those seen; where too few
+    blocks were seen to know, the first."""
     blocks: int
     """Blocks that were seen."""
 
@@ -179,6 +180,8 @@ class WarmupRule:
         self._steady_looks = 0 if start is None else self._steady_looks + 1
         if start is not None and (self._steady_looks >= LOOKS_IN_A_ROW or last):
             self._verdict = WarmupVerdict("reached", start, n)
+        elif last and n < FEWEST_BLOCKS:
+            self._verdict = WarmupVerdict("unknown", min(1, n), n)
         elif last:
             self._verdict = WarmupVerdict("never_reached", n // 2, n)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from effmark.adapter import Adapter, ImportsRuntime, LoadRequest
@@ -32,7 +33,7 @@ from effmark.record import Environment, Measured, Measurement, ModelFacts, Setti
 from effmark.registry import adapter_class
 from effmark.runner import CellRun, Identity, classify, first_inference
 from effmark.schema import content_hash
-from effmark.spec import Cell, Rates
+from effmark.spec import Cell, Rates, Tasks
 from effmark.workloads import Context
 from effmark.workloads.overhead import measure_overhead
 
@@ -79,6 +80,7 @@ class _Worker:
         self._run: CellRun | None = None
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
+            "fetch": self._fetch,
             "load": self._load,
             "run": self._measure,
             "begin": self._begin,
@@ -107,6 +109,12 @@ class _Worker:
 
     def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         adapter_class(message["adapter"]).prepare(LoadRequest.model_validate(message["request"]))
+        return {}
+
+    def _fetch(self, message: dict[str, Any]) -> dict[str, Any]:
+        from effmark.quality.evaluation import fetch_task
+
+        fetch_task(Tasks.model_validate(message["task"]), Path(message["cache"]))
         return {}
 
     def _load(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_the_same_command_resumes(effmark: Command, toy: Path, tmp_path: Path) -
         ("fail: crash", "crash", "failed, as scripted"),
         ("fail: segfault", "crash", "SIGSEGV"),
         ("fail: exit", "crash", "exit status 0 without a result"),
-        ("fail: hang", "timeout", "no answer within 2 s"),
+        ("fail: hang", "timeout", "no end within 2 s"),
         ("speed: 1", "unsupported", "unknown option 'speed'"),
     ],
 )
@@ -82,6 +82,54 @@ def test_a_failure_is_a_recorded_outcome_and_the_rest_goes_on(
     assert said in found["int4"]["detail"]
     assert found["fp32"]["outcome"] == "ok"
     assert done.returncode == (0 if outcome == "unsupported" else 4)
+
+
+def test_a_cell_that_goes_on_and_on_ends_at_its_limit(effmark: Command, suite_of: SuiteOf) -> None:
+    suite = suite_of("{adapter: synthetic_lm, precision: fp32, options: {tpot_s: 0.05}}")
+    effmark("run", str(suite), "limits.cell_s=3", "budget.process_s=600", "quality={}",
+            "precision.rel_half_width=1e-9")  # fmt: skip
+    assert {row["outcome"] for row in rows(effmark)} == {"timeout"}
+
+
+def test_a_quality_cell_that_came_before_its_reference_is_measured_again(
+    effmark: Command, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EFFMARK_CACHE", str(tmp_path / "cache"))
+    only_quality = ("workloads=[]", "budget.process_s=1")
+    effmark("run", str(toy), "--only", "int4", *only_quality)
+    (row,) = rows(effmark)
+    assert row["metrics"]["kl_divergence"]["missing"] == "not_present"
+    effmark("run", str(toy), *only_quality)
+    found = {row["precision"]: row["metrics"]["kl_divergence"] for row in rows(effmark)}
+    assert found["int4"]["value"] > found["fp32"]["value"] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_anything_is_measured(
+    effmark: Command, toy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "results").write_text("a file")
+    done = effmark("run", str(toy))
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+    assert "tpot" not in done.stdout + done.stderr
+
+
+def test_a_task_file_does_not_depend_on_its_neighbours(effmark: Command, tmp_path: Path) -> None:
+    from effmark.task_files import task_files
+
+    task = tmp_path / "mine.yaml"
+    task.write_text("task: mine\ninclude: base.yaml\ndoc_to_text: !function look.it\n")
+    for name in ("base.yaml", "look.py"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "base.yaml").write_text("output_type: multiple_choice\n")
+    (tmp_path / "other.yaml").write_text("a: [1, 2\n")
+    assert {path.name for path in task_files(str(task))} == {"mine.yaml", "base.yaml", "look.py"}
+    task.write_text("task: [mine\n")
+    done = effmark(
+        "eval", "--adapter", "synthetic_lm", "--model", "synthetic", "--tasks", str(task)
+    )
+    assert done.returncode == 2
+    assert "mine.yaml':2: not YAML" in done.stderr
 
 
 def test_nan_from_an_adapter_is_never_a_number(effmark: Command, suite_of: SuiteOf) -> None:

@@ -64,6 +64,7 @@ def test_a_quiet_record_is_valid_without_advice(record: Callable[..., Record]) -
         ({"foreign_pids_count": 1}, "shared_device", "invalid"),
         ({"mig": True}, "shared_device", "invalid"),
         ({"swap_in_b": 4096}, "swap_in_use", "suspect"),
+        ({"device_exclusive": False}, "second_run", "suspect"),
         ({"governor": "powersave"}, "governor", "info"),
         ({"turbo": True}, "turbo", "info"),
     ],

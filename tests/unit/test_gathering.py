@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from scripts.perf.journals import synthetic_records, write_journals
 
-from effmark.gathering import gather, gather_all
+from effmark.gathering import earlier_records, gather, gather_all
 from effmark.record import Record
 from effmark.rows import Row, make_rows, row_json
 from effmark.store import Journal, read_records
@@ -70,3 +71,37 @@ def test_a_large_folder_where_no_cache_can_be_made_is_read_whole(
         journal.append(make_record())
     (tmp_path / ".effmark-cache").write_text("a file where the folder would be")
     assert len(gather(tmp_path, large_b=0).rows) == 1
+
+
+def test_without_duckdb_a_large_folder_is_read_whole_and_the_remedy_is_told(
+    tmp_path: Path, make_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with Journal(tmp_path, "toy", 1) as journal:
+        journal.append(make_record(), make_record(precision="int8"))
+    told: list[str] = []
+    found = gather(tmp_path, tell=told.append, large_b=0)
+    assert len(found.rows) == 2
+    assert told == [
+        "a catalogue needs 'duckdb'; install it with: pip install 'effmark[store]'; "
+        "all journals are read instead"
+    ]
+
+
+def test_a_run_resumes_from_the_records_of_its_suite_and_machine(
+    tmp_path: Path, make_record: Make
+) -> None:
+    pytest.importorskip("duckdb")
+    other = make_record().suite.model_copy(update={"name": "other"})
+    records = [
+        make_record(id="crash", outcome="crash", environment=None),
+        make_record(id="mine"),
+        make_record(id="theirs", suite=other, precision="int8"),
+    ]
+    with Journal(tmp_path, "toy", 1) as journal:
+        journal.append(*records)
+    asked = earlier_records(tmp_path, "toy", "some machine", large_b=0)
+    assert [record.id for record in asked] == ["mine"]
+    whole = earlier_records(tmp_path, "toy", "some machine")
+    assert [record.id for record in whole] == ["crash", "mine", "theirs"]
+    assert earlier_records(tmp_path / "nothing", "toy", "some machine") == []

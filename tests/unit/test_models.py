@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from effmark.models import _from_wheel, hash_file, resolve_model
 from effmark.registry import list_models
 from effmark.suites import data_file
 
-WEIGHTS = b"GGUF" + bytes(1000)
+# a header of version 3 with one tensor of 8 weights in f32, and 988 bytes after it
+WEIGHTS = b"GGUF" + struct.pack("<IQQ", 3, 1, 0)
+WEIGHTS += struct.pack("<Q1sIQIQ", 1, b"w", 1, 8, 0, 0) + bytes(988)
 
 
 @pytest.fixture

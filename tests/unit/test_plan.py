@@ -60,7 +60,7 @@ def test_a_process_is_told_the_longest_request_that_will_come(tmp_path: Path) ->
 
 def test_a_model_too_large_for_the_limit_is_a_problem_of_the_plan(tmp_path: Path) -> None:
     plan = make_plan(suite(limits={"memory_b": 1000}), tmp_path)
-    assert all("needs about" in p.problem and "1000 B" in p.problem for p in plan.processes)
+    assert all("of memory or more" in p.problem and "1.00 kB" in p.problem for p in plan.processes)
 
 
 @pytest.mark.parametrize(

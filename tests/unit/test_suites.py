@@ -55,7 +55,7 @@ def test_an_override_is_yaml_at_a_path(suite: Path) -> None:
         ("adapter: torch", "adaptor: torch", ":6: cells.0.adaptor: unknown key 'adaptor'; did you"),
         ("new_tokens: 4", "new_tokens: 0", ":8: workloads.0.new_tokens: Input should be greater"),
         ("new_tokens: 4", "new_tokns: 4", "unknown key 'new_tokns'; did you mean 'new_tokens'?"),
-        ("decode:", "decod:", "unknown workload 'decod'; known: decode, prefill"),
+        ("decode:", "decod:", "unknown workload 'decod'; did you mean 'decode'"),
         ("process_s: 5", "process_s: fast", ":9: budget.process_s: Input should be a valid number"),
         ("models: [default]", "models: []", ":4: models:"),
         ("why: a test", "why: [unclosed", "not YAML"),

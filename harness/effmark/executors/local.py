@@ -50,8 +50,13 @@ class WorkerFailed(Exception):
 class LocalWorker:
     """A worker process in its own session, with limits."""
 
-    def __init__(self, variables: dict[str, str], memory_b: int) -> None:
-        self.variables = {**WORKER_VARIABLES, **variables}
+    def __init__(self, variables: dict[str, str], memory_b: int, *, online: bool = False) -> None:
+        ours_only = {
+            name: value
+            for name, value in WORKER_VARIABLES.items()
+            if not (online and name.endswith("_OFFLINE"))
+        }
+        self.variables = {**ours_only, **variables}
         self._memory_b = memory_b
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         ours, theirs = Pipe()
@@ -68,6 +73,7 @@ class LocalWorker:
         theirs.close()
         self._seen_b = 0
         """Resident bytes of the tree when it was looked at last."""
+        self._next_look = 0.0
         self._channel = Channel(ours)
         self._pidfd = os.pidfd_open(self._process.pid)
 
@@ -80,6 +86,7 @@ class LocalWorker:
             WorkerFailed: it said so, crashed, hung past `limit_s`, or outgrew its memory.
         """
         deadline = time.monotonic() + limit_s
+        self._next_look = 0.0
         try:
             self._channel.send(op, **body)
             while True:
@@ -87,6 +94,7 @@ class LocalWorker:
                 answer = self._channel.receive()
                 if answer["op"] == "progress":
                     progress(answer["text"])
+                    self._enforce(deadline, limit_s, op)
                 elif answer["op"] == "failed":
                     raise WorkerFailed(
                         answer["outcome"], answer["detail"], alive=True,
@@ -109,18 +117,26 @@ class LocalWorker:
     def _wait(self, deadline: float, limit_s: float, op: str) -> None:
         """Return when there is something to read; enforce the limits meanwhile."""
         while not wait([self._channel.connection], timeout=_LOOK_S):
-            used = _tree_memory(self._process.pid)
-            self._seen_b = used or self._seen_b
-            if used > self._memory_b:
-                self._kill()
-                said = f"{op}: {used} B resident, the limit is {self._memory_b} B"
-                raise WorkerFailed("oom", said, memory=_at_death(used, "rss"))
-            if time.monotonic() > deadline:
-                self._kill()
-                said = f"{op}: no answer within {limit_s:.0f} s"
-                raise WorkerFailed("timeout", said, memory=_at_death(used, "rss"))
+            self._enforce(deadline, limit_s, op)
             if wait([self._pidfd], timeout=0) and not self._channel.connection.poll():
                 raise self._autopsy()
+
+    def _enforce(self, deadline: float, limit_s: float, op: str) -> None:
+        """Kill a worker that is over its time or its memory; looks once a second at most."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S
+        used = _tree_memory(self._process.pid)
+        self._seen_b = used or self._seen_b
+        if used > self._memory_b:
+            self._kill()
+            said = f"{op}: {used} B resident, the limit is {self._memory_b} B"
+            raise WorkerFailed("oom", said, memory=_at_death(used, "rss"))
+        if now > deadline:
+            self._kill()
+            said = f"{op}: no end within {limit_s:g} s"
+            raise WorkerFailed("timeout", said, memory=_at_death(used, "rss"))
 
     def _kill(self) -> None:
         """Kill the whole session of the worker and reap it."""

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import psutil
 
-from effmark.executors.local import WorkerFailed
+from effmark.executors.local import LocalWorker, WorkerFailed
 from effmark.executors.station import Observer, Orders, Station
 from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
 from effmark.probes.lock import device_lock
 from effmark.probes.peaks import machine_peaks
 from effmark.record import FINAL, Missing, Record
-from effmark.spec import Cell
+from effmark.spec import Cell, Tasks
 from effmark.store import Journal
+from effmark.task_files import task_files
 
 __all__ = ["Session"]
 
@@ -47,7 +48,8 @@ class Session:
 
     def run(self, done: dict[str, Record]) -> list[Record]:
         """Run what is not done yet, one process after the other; return the new records."""
-        pending = [(p, [c for c in p.cells if not _kept(c, done)]) for p in self.plan.processes]
+        kept = _kept(done)
+        pending = [(p, [c for c in p.cells if c.key not in kept]) for p in self.plan.processes]
         pending = [(process, cells) for process, cells in pending if cells]
         with self._journal, self._device():
             ready = self._prepare([process for process, _ in pending])
@@ -62,10 +64,11 @@ class Session:
         As many processes as fit into memory are alive at once, the baseline always among them.
         A party of which one cell is missing runs again as a whole: pairs are made of both.
         """
+        kept = _kept(done)
         with self._journal, self._device():
             ready = self._prepare(self.plan.processes)
             for party in parties([p for p in self.plan.processes if p in ready], self._orders):
-                if not all(_kept(cell, done) for process in party for cell in process.cells):
+                if not all(cell.key in kept for process in party for cell in process.cells):
                     self._measure_together(party)
         return self._new
 
@@ -95,8 +98,32 @@ class Session:
                 station = station if failure.alive else None
         if station is not None:
             station.close()
+        self._fetch([cell for process in ready for cell in process.cells])
         self._look_at_machine([cell for process in ready for cell in process.cells])
         return ready
+
+    def _fetch(self, cells: Sequence[Cell]) -> None:
+        """Fetch the data of lm-eval's own tasks in a worker that may use the network.
+
+        What cannot be fetched is noted in all records; the cells that need it fail by themselves.
+        """
+        asked = {c.workload.name: c.workload for c in cells if isinstance(c.workload, Tasks)}
+        for name, task in asked.items():
+            if task_files(name):
+                continue
+            worker = LocalWorker({}, self._orders.memory_b, online=True)
+            try:
+                worker.ask(
+                    "fetch",
+                    self._orders.limits.prepare_s,
+                    lambda _: None,
+                    task=task.model_dump(mode="json"),
+                    cache=str(self._orders.cache),
+                )
+            except WorkerFailed as failure:
+                self._orders.unknown[f"task {name}"] = failure.detail
+            finally:
+                worker.close()
 
     def _look_at_machine(self, cells: Sequence[Cell]) -> None:
         """Measure what the machine reaches at best, where a real model is to be compared."""
@@ -185,6 +212,27 @@ class Session:
         self._observer.record(record)
 
 
-def _kept(cell: Cell, done: dict[str, Record]) -> bool:
-    earlier = done.get(cell.key)
-    return earlier is not None and earlier.outcome in FINAL
+def _kept(done: dict[str, Record]) -> set[str]:
+    """Return the keys of cells that need not run again.
+
+    A quality cell that missed its reference runs again once the baseline has written it.
+    """
+    finished = {key: record for key, record in done.items() if record.outcome in FINAL}
+    references = {
+        (r.cell.model.sha256, r.cell.workload.label)
+        for r in finished.values()
+        if r.is_baseline and r.outcome == "ok"
+    }
+    return {
+        key
+        for key, record in finished.items()
+        if not (
+            _lacks_reference(record)
+            and (record.cell.model.sha256, record.cell.workload.label) in references
+        )
+    }
+
+
+def _lacks_reference(record: Record) -> bool:
+    found = record.measurement("kl_divergence")
+    return isinstance(found, Missing) and found.reason == "not_present"

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from effmark.adapter import Adapter
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.record import ModelFacts
 from effmark.registry import nearest
 from effmark.spec import Tasks
-from effmark.suites import data_file
+from effmark.task_files import dump_task, read_task, task_files
 
-__all__ = ["Evaluation", "evaluate_tasks"]
+__all__ = ["Evaluation", "evaluate_tasks", "fetch_task"]
 
 _ITEM_METRICS = ("acc", "exact_match", "acc_norm")
 """What counts as an item being right, the first that a task has."""
@@ -60,27 +58,11 @@ def evaluate_tasks(
         PrerequisiteError: lm-eval is not installed.
         SpecError: no such task.
     """
-    os.environ.setdefault("HF_DATASETS_CACHE", str(cache / "datasets"))
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    try:
+    with _loaded(task, cache) as loaded:
         from lm_eval.evaluator import evaluate
-        from lm_eval.tasks import TaskManager
 
         from effmark.quality.bridge import AdapterLM
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"task {task.name!r} needs {error.name!r}; "
-            "install it with: pip install 'effmark[quality]'"
-        ) from error
-    with _task_folder(task.name) as (folder, name):
-        manager = TaskManager(
-            include_path=str(folder) if folder else None, include_defaults=folder is None
-        )
-        if name not in manager.all_tasks:
-            raise SpecError(
-                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))}"
-            )
-        loaded = manager.load([name])
+
         for one in loaded["tasks"].values():
             if one.config.num_fewshot is None or task.fewshot:
                 one.set_config(key="num_fewshot", value=task.fewshot)
@@ -96,54 +78,84 @@ def evaluate_tasks(
     return _evaluation(found)
 
 
+def fetch_task(task: Tasks, cache: Path) -> None:
+    """Bring the data of a task into the cache; needs the network where it is not there yet.
+
+    Raises:
+        PrerequisiteError: lm-eval is not installed, or the data cannot be reached.
+        SpecError: no such task.
+    """
+    with _loaded(task, cache):
+        pass  # loading a task loads its data
+
+
+@contextmanager
+def _loaded(task: Tasks, cache: Path) -> Iterator[dict[str, Any]]:
+    """Yield the tasks that a name stands for, by name, as lm-eval has loaded them."""
+    os.environ.setdefault("HF_DATASETS_CACHE", str(cache / "datasets"))
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    try:
+        from lm_eval.tasks import TaskManager
+    except ImportError as error:
+        raise PrerequisiteError(
+            f"task {task.name!r} needs {error.name!r}; "
+            "install it with: pip install 'effmark[quality]'"
+        ) from error
+    with _task_folder(task.name) as (folder, name):
+        manager = TaskManager(
+            include_path=str(folder) if folder else None, include_defaults=folder is None
+        )
+        if name not in manager.all_tasks:
+            raise SpecError(
+                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))}"
+            )
+        try:
+            loaded = manager.load([name])
+        except ConnectionError as error:
+            raise PrerequisiteError(
+                f"task {task.name!r}: its data are not here and cannot be fetched: {error}; run "
+                "it once where the hub can be reached, or name a local task file"
+            ) from error
+        yield loaded
+
+
 @contextmanager
 def _task_folder(name: str) -> Iterator[tuple[Path | None, str]]:
     """Yield a folder of task files with absolute data paths, or None for lm-eval's own tasks."""
-    source = _local_folder(name)
-    if source is None:
+    files = task_files(name)
+    if not files:
         yield None, name
         return
     with tempfile.TemporaryDirectory(prefix="effmark-tasks-") as scratch:
         target = Path(scratch)
-        for path in source.iterdir():
+        for path in files:
             if path.suffix in (".yaml", ".yml"):
-                (target / path.name).write_text(_absolute(path), encoding="utf-8")
+                (target / path.name).write_text(dump_task(_absolute(path)), encoding="utf-8")
             elif path.suffix == ".py":
                 shutil.copy(path, target)
-        yield target, _task_name(name)
+        yield target, _task_name(name, files[0])
 
 
-def _local_folder(name: str) -> Path | None:
-    if name.endswith((".yaml", ".yml")):
-        if not Path(name).is_file():
-            raise SpecError(f"task file {name!r}: no such file")
-        return Path(name).resolve().parent
-    try:
-        return data_file("tasks", name)
-    except SpecError:
-        return None
-
-
-def _task_name(name: str) -> str:
-    """Return the task that a file defines; a name stands for itself."""
-    if not name.endswith((".yaml", ".yml")):
+def _task_name(name: str, path: Path) -> str:
+    """Return the task or group that a file defines; any other name stands for itself."""
+    if path.name != Path(name).name:
         return name
-    try:
-        table = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-        return str(table.get("task") if isinstance(table.get("task"), str) else table["group"])
-    except (yaml.YAMLError, AttributeError, KeyError) as error:
-        raise SpecError(f"task file {name!r} names no task or group: {error}") from error
+    table = read_task(path)
+    found = table.get("task") if isinstance(table.get("task"), str) else table.get("group")
+    if not isinstance(found, str):
+        raise SpecError(f"task file {name!r} names no task or group; add `task: NAME`")
+    return found
 
 
-def _absolute(path: Path) -> str:
+def _absolute(path: Path) -> dict[str, Any]:
     """Return a task file in which relative data files are absolute paths."""
-    table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    table = read_task(path)
     files = (table.get("dataset_kwargs") or {}).get("data_files")
     if isinstance(files, dict):
         for split, file in files.items():
             if isinstance(file, str) and "://" not in file:
                 files[split] = str((path.parent / file).resolve())
-    return yaml.safe_dump(table, sort_keys=False, allow_unicode=True)
+    return table
 
 
 def _evaluation(found: dict[str, Any]) -> Evaluation:

@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import errno
 import gc
+import importlib
 import json
 import linecache
 import os
@@ -33,6 +34,9 @@ BODY_READ, READY = b"B", b"R"
 """What the process tells the zygote before it waits for the word to go."""
 VALUE_FD = 3
 
+_ON_DEMAND = ("datetime", "decimal", "fractions", "hashlib", "queue", "statistics")
+"""Modules that a job finds imported, as if the zygote had them, if its text names them: all that a
+zygote holds is copied for every job."""
 _DENIED = (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS)
 _SAID_AT_MOST = 500
 
@@ -151,10 +155,14 @@ class _Impossible:
 
 
 def _prepare(body: bytes | str) -> _Program | _Impossible:
-    """Return what to run."""
+    """Return what to run, with the modules imported that nobody is billed for."""
+    text = body if isinstance(body, bytes) else body.encode()
     try:
+        for name in _ON_DEMAND:
+            if name.encode() in text:
+                importlib.import_module(name)
         return _Program(body)
-    except (MemoryError, OSError, SyntaxError, ValueError, RecursionError) as error:
+    except (ImportError, MemoryError, OSError, SyntaxError, ValueError, RecursionError) as error:
         return _Impossible(error)
 
 

@@ -73,8 +73,8 @@ def percentile_interval(
         return TooFew(len(samples), needed, name)
     estimate = _interval(samples, q, confidence, groups, serial)
     if estimate.low is None or estimate.high is None:
-        worth = estimate.n_effective or len(samples)
-        return TooFew(int(worth), needed, name)
+        worth = int(estimate.n_effective or len(samples))
+        return TooFew(worth, max(needed, worth + 1), name)
     return estimate
 
 

@@ -56,6 +56,12 @@ class Journal:
             self._fd = None
 
     def __enter__(self) -> Journal:
+        """Open the file: a folder that cannot be written is known before anything is measured.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        self._write(())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -210,8 +210,6 @@ class Measuring:
         verdict = self._warm_up.verdict()
         if verdict is not None:
             self._start, self._steady = max(1, verdict.start), verdict.steady
-        elif self._warm_up_s is not None and self._blocks[-1].end_s >= self._warm_up_s:
-            self._start, self._steady = 1, "unknown"
         if self.warm:
             for block in self._blocks[self._start :]:
                 self._rule.add(block.end_s - block.start_s, block.end_s)
