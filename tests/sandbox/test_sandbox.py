@@ -180,6 +180,14 @@ def test_inputs_beyond_the_memory_limit_are_the_end_of_the_job_only(sandbox: San
     assert after.values == ("1",)
 
 
+def test_a_job_finds_the_modules_that_it_names_imported_and_no_others(sandbox: Sandbox) -> None:
+    code = "import sys\nloaded = set(sys.modules)\nimport {}\nemit({!r} in loaded)"
+    for name in ("math", "decimal", "hashlib", "statistics", "datetime"):
+        assert sandbox.run(Job(code.format(name, name))).values == ("True",), name
+    unnamed = "import sys\nemit('deci' + 'mal' in sys.modules)"
+    assert sandbox.run(Job(unnamed)).values == ("False",)
+
+
 def test_a_near_miss_is_run_once_more_alone(sandbox: Sandbox) -> None:
     near = Job("import time; time.sleep(1.4)", limits=Limits(wall_s=1.5))
     heard: list[int] = []
