@@ -26,6 +26,7 @@ from effmark.gathering import gather
 from effmark.report.page import write_page
 from effmark.store import Journal
 
+TITLE = "store: synthetic records, written, asked and shown"
 RECORDS = 100_000
 SMALL = 100
 ROUNDS = 5
@@ -124,14 +125,19 @@ def command_lines(folder: Path) -> list[Line]:
     ]
 
 
-def measure(count: int, results: Path, small: Path) -> list[Line]:
-    """Return all lines of a folder with that many records."""
-    lines = store_lines(results, count)
-    return [*lines, *question_lines(results), *page_lines(results), *command_lines(small)]
+def measure(count: int = RECORDS, kept: Path | None = None) -> list[Line]:
+    """Return all lines of a folder with that many records.
+
+    Args:
+        count: records.
+        kept: a folder to write to or to use again; None: one that is gone afterwards.
+    """
+    with tempfile.TemporaryDirectory() as own:
+        results = kept or Path(own) / "results"
+        lines = [*store_lines(results, count), *question_lines(results), *page_lines(results)]
+        return [*lines, *command_lines(Path(own) / "small")]
 
 
 if __name__ == "__main__":
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else RECORDS
-    with tempfile.TemporaryDirectory() as own:
-        place = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(own) / "results"
-        finish(f"store: {wanted} records", measure(wanted, place, Path(own) / "small"))
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else RECORDS
+    finish(TITLE, measure(count, Path(sys.argv[2]) if len(sys.argv) > 2 else None))
