@@ -48,7 +48,7 @@ class Session:
 
     def run(self, done: dict[str, Record]) -> list[Record]:
         """Run what is not done yet, one process after the other; return the new records."""
-        kept = _kept(done)
+        kept = _kept(done, self.plan)
         pending = [(p, [c for c in p.cells if c.key not in kept]) for p in self.plan.processes]
         pending = [(process, cells) for process, cells in pending if cells]
         with self._journal, self._device():
@@ -64,7 +64,7 @@ class Session:
         As many processes as fit into memory are alive at once, the baseline always among them.
         A party of which one cell is missing runs again as a whole: pairs are made of both.
         """
-        kept = _kept(done)
+        kept = _kept(done, self.plan)
         with self._journal, self._device():
             ready = self._prepare(self.plan.processes)
             for party in parties([p for p in self.plan.processes if p in ready], self._orders):
@@ -212,24 +212,21 @@ class Session:
         self._observer.record(record)
 
 
-def _kept(done: dict[str, Record]) -> set[str]:
+def _kept(done: dict[str, Record], plan: Plan) -> set[str]:
     """Return the keys of cells that need not run again.
 
-    A quality cell that missed its reference runs again once the baseline has written it.
+    A quality cell that missed its reference runs again where the baseline has run or will run.
     """
     finished = {key: record for key, record in done.items() if record.outcome in FINAL}
-    references = {
-        (r.cell.model.sha256, r.cell.workload.label)
-        for r in finished.values()
-        if r.is_baseline and r.outcome == "ok"
-    }
+    baselines = [r.cell for r in finished.values() if r.is_baseline and r.outcome == "ok"]
+    baselines += [cell for process in plan.processes if process.is_reference
+                  for cell in process.cells]  # fmt: skip
+    references = {(cell.model.sha256, cell.workload.label) for cell in baselines}
     return {
         key
         for key, record in finished.items()
-        if not (
-            _lacks_reference(record)
-            and (record.cell.model.sha256, record.cell.workload.label) in references
-        )
+        if not _lacks_reference(record)
+        or (record.cell.model.sha256, record.cell.workload.label) not in references
     }
 
 
