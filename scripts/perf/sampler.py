@@ -1,8 +1,8 @@
 """What the sampler costs: its CPU time on fake devices, and what decoding loses beside it.
 
 The CPU time is that of the sampler's process, by its own clock, from the start of a window to its
-end. The loss is a paired ratio: the same short work, its blocks dealt to "watched" and "alone" in
-random order, watched ones with a window open on a fake GPU whose counter moves every 10 ms.
+end. The loss is a paired ratio: medians of the same short work in blocks, dealt to "watched" and
+"alone" in random order; watched ones lie in a window on a fake GPU with a counter of 10 ms.
 
     python -m scripts.perf.sampler [SECONDS]
 """
@@ -28,7 +28,7 @@ TITLE = "sampler: its CPU time on fake devices, and what work beside it loses"
 SECONDS = 30.0
 GOAL = 0.005
 """Of one core."""
-PAIRS = 40
+PAIRS = 12
 
 COST = """
 import json, os, sys, time
@@ -69,13 +69,15 @@ def work():
 
 work()
 watched, alone = [], []
+meter.start(); time.sleep(2.0); meter.stop(0.0)
 for _ in range(int(sys.argv[1])):
     for side in dice.sample(("watched", "alone"), 2):
         if side == "watched":
-            meter.start(); time.sleep(0.02); watched.append(min(work() for _ in range(3)))
+            meter.start(); time.sleep(2.5)
+        times = sorted(work() for _ in range(15))
+        (watched if side == "watched" else alone).append(times[7])
+        if side == "watched":
             meter.stop(0.0)
-        else:
-            time.sleep(0.02); alone.append(min(work() for _ in range(3)))
 meter.close()
 found = paired_ratio_interval(alone, watched)
 print(json.dumps([found.value, found.low, found.high, len(alone)]))
