@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import click
@@ -13,10 +14,13 @@ from effmark.executors.session import Session
 from effmark.plan import make_plan
 from effmark.report.evaluation import evaluation_text
 from effmark.report.progress import show_progress
-from effmark.spec import Suite
+from effmark.spec import Suite, Tasks
 from effmark.store import results_folder
 
 __all__ = ["command"]
+
+_LONGEST_NAME = 80
+"""Of a folder of results, so that file systems take it."""
 
 
 @click.command("eval")
@@ -64,26 +68,25 @@ def command(
     as_json: bool,
 ) -> None:
     """Score a model on lm-eval tasks; the record joins the leaderboard."""  # fmt: skip
+    asked = [
+        Tasks(
+            name=name,
+            limit=limit,
+            fewshot=fewshot,
+            chat=chat,
+            batch=batch,
+            context_tokens=context_tokens,
+        )
+        for name in tasks.split(",")
+    ]
     suite = Suite.model_validate(
         {
-            "suite": "eval",
+            "suite": _suite_name(asked),
             "version": 1,
             "why": "asked for on the command line",
             "models": [model],
             "cells": [{"adapter": adapter, "precision": precision, "device": device}],
-            "quality": {
-                "tasks": [
-                    {
-                        "name": name,
-                        "limit": limit,
-                        "fewshot": fewshot,
-                        "chat": chat,
-                        "batch": batch,
-                        "context_tokens": context_tokens,
-                    }
-                    for name in tasks.split(",")
-                ]
-            },
+            "quality": {"tasks": asked},
         }
     )
     plan = make_plan(suite, default_cache())
@@ -97,3 +100,9 @@ def command(
         click.echo(evaluation_text(records))
     if any(record.outcome != "ok" for record in records):
         raise click.exceptions.Exit(4)
+
+
+def _suite_name(asked: list[Tasks]) -> str:
+    """Return a name of its own for each set of tasks: scores of different ones never compare."""
+    words = "-".join(task.label.removeprefix("tasks ") for task in asked)
+    return "eval-" + re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:_LONGEST_NAME]
