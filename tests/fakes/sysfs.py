@@ -91,5 +91,7 @@ def move(
 
 
 if __name__ == "__main__":
-    numbers = [float(a) for a in sys.argv[2:]]
-    move(Path(sys.argv[1]), *numbers[:2], *(int(n) for n in numbers[2:3]), *numbers[3:])
+    _, folder, watts, period_s, *rest = sys.argv
+    defaults = (str(RANGE_UJ), "0")
+    range_uj, ramp = (*rest, *defaults[len(rest) :])
+    move(Path(folder), float(watts), float(period_s), int(range_uj), float(ramp))
