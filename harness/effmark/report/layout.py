@@ -13,7 +13,7 @@ from effmark.ranking import Rank
 from effmark.record import Missing
 from effmark.report.configurations import Board, Configuration, boards
 from effmark.report.numbers import format_cell
-from effmark.report.standing import marks, ranks_of
+from effmark.report.standing import MARKS, marks, ranks_of
 from effmark.rows import Row
 
 __all__ = ["MARK_SIGNS", "BoardLayout", "Line", "layouts"]
@@ -165,12 +165,18 @@ def _layout(board: Board, by: str | None) -> BoardLayout:
     if ranked_by in present and ranked_by not in columns:
         columns.insert(0, ranked_by)
     lines = [
-        Line(c, place, tuple(dict.fromkeys(m for r in c.rows for m in marks(r))))
-        for c, place in zip(shown, _places(shown, ranked_by), strict=True)
+        Line(c, place, _marks(c)) for c, place in zip(shown, _places(shown, ranked_by), strict=True)
     ]
     failed = [r for c in board.configurations for r in _failed(c)]
     ordered = sorted(lines, key=lambda line: _order(line, ranked_by))
     return BoardLayout(board, ranked_by, tuple(columns), tuple(ordered), tuple(failed))
+
+
+def _marks(configuration: Configuration) -> tuple[str, ...]:
+    """Return the marks of what a line shows, worst first; its other cells have their own."""
+    cost, quality = configuration.cost, configuration.quality
+    found = {mark for row in (cost, *quality) if row is not None for mark in marks(row)}
+    return tuple(mark for mark in MARKS if mark in found)
 
 
 def _failed(configuration: Configuration) -> list[Row]:
