@@ -75,7 +75,7 @@ def onnxruntime_loop(adapter: Any) -> Loop:
     """Return a bare loop of `session.run` with numpy arrays on the adapter's session."""
     import numpy as np
 
-    held = adapter._session
+    held = adapter._graph
     session, fed, past = held._session, set(held._fed), held._past
     _, heads, _, width = held._shape
 
