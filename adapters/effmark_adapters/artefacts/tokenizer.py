@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -86,12 +87,12 @@ class TextTokenizer:
         return found
 
 
-class ReadsText:
+class ReadsText(ABC):
     """An adapter whose text goes through a `TextTokenizer`."""
 
+    @abstractmethod
     def _text(self) -> TextTokenizer:
         """Return the tokenizer of the loaded model."""
-        raise NotImplementedError
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without special tokens."""

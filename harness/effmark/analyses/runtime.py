@@ -157,7 +157,7 @@ def runtime(field: Field, *, batch: int = 1, everything: bool = False) -> Findin
             f"runtime: needs {FEWEST} prompt and output lengths of one configuration at batch "
             f"{batch} that differ in both, got {most} at most; add prefill and decode workloads"
         )
-    order = sorted(checks, key=lambda name: max(abs(h.error or 0.0) for h in checks[name]))
+    order = sorted(checks, key=lambda name: _worst_error(checks[name]))
     tables = (
         Table("fitted to all points, checked on held-out ones",
               ("configuration", "overhead", "per prompt token", "per output token", "points",
@@ -181,6 +181,11 @@ def runtime(field: Field, *, batch: int = 1, everything: bool = False) -> Findin
 
 def _errors(found: Sequence[HeldOut]) -> list[float]:
     return [abs(e) for h in found if (e := h.error) is not None]
+
+
+def _worst_error(found: Sequence[HeldOut]) -> float:
+    """Return the largest error; what cannot be foretold is worse than any."""
+    return max((math.inf if h.error is None else abs(h.error) for h in found), default=math.inf)
 
 
 def _conclusion(found: Sequence[HeldOut], configurations: int) -> str:
