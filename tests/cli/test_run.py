@@ -34,6 +34,9 @@ def test_a_run_records_every_cell_and_ends_with_zero(effmark: Command, toy: Path
     text = next(r for r in found if r["workload"].startswith("text") and r["precision"] == "int4")
     assert text["metrics"]["kl_divergence"]["value"] == pytest.approx(0, abs=1e-6)
     assert text["metrics"]["top1_agreement"]["value"] == 1
+    timed = [r for r in read_records(toy.parent / "results") if r.blocks]
+    assert len(timed) == 4
+    assert all(r.warmup_blocks for r in timed), "the first block is never a measurement"
 
 
 def test_the_sleep_adapter_proves_the_chain(effmark: Command, suite_of: SuiteOf) -> None:

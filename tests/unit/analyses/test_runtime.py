@@ -8,7 +8,14 @@ import pytest
 
 from effmark.analyses.field import Field
 from effmark.analyses.finding import TooLittle
-from effmark.analyses.runtime import Point, fit_runtime, held_out, runtime
+from effmark.analyses.runtime import (
+    HeldOut,
+    Point,
+    _worst_error,
+    fit_runtime,
+    held_out,
+    runtime,
+)
 from effmark.record import Record
 from effmark.spec import Decode, Prefill
 
@@ -76,3 +83,11 @@ def test_three_lengths_are_too_few(timed: Make, field_of: Callable[..., Field]) 
                for p in (8, 16, 32)]  # fmt: skip
     with pytest.raises(TooLittle, match="needs 4 prompt and output lengths"):
         runtime(field_of(*records))
+
+
+def test_what_cannot_be_foretold_is_worse_than_any_error() -> None:
+    point = Point(8, 8, 1.0)
+    bad = HeldOut(point, foretold_s=9.0, beyond=False)
+    lost = HeldOut(point, foretold_s=None, beyond=False)
+    assert _worst_error([bad]) == 8.0
+    assert _worst_error([bad, lost]) == _worst_error([]) == math.inf
