@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,64 @@ def test_verdicts_can_come_from_scored_samples(tmp_path: Path) -> None:
     assert attempt.score == 1.0
     with pytest.raises(SpecError, match="not the JSON"):
         read_scores(ledger)
+
+
+SCORED = {"task_id": "q", "sample": 0, "passed": True, "verdict": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"passed": "false"}, "samples.1: passed must be true or false, got 'false'"),
+        ({"passed": 1}, "samples.1: passed must be true or false, got 1"),
+        ({"passed": None}, "samples.1: passed must be true or false, got None"),
+        ({"sample": "1"}, "samples.1: sample must be a whole number from 0, got '1'"),
+        ({"sample": True}, "samples.1: sample must be a whole number from 0, got True"),
+        ({"sample": 1.0}, "samples.1: sample must be a whole number from 0, got 1.0"),
+        ({"sample": -1}, "samples.1: sample must be a whole number from 0, got -1"),
+        ({"task_id": 3}, "samples.1: task_id must be text, got 3"),
+        ({"passed": False}, "samples.1: passed is False, but its verdict is 'passed'"),
+        (
+            {"sample": 0, "passed": False, "verdict": "wrong"},
+            "samples.1: 'q' sample 0 stands twice, once passed and once not",
+        ),
+    ],
+)
+def test_a_verdict_of_the_scores_is_what_it_says_or_nothing(
+    change: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scored.json"
+    path.write_text(json.dumps({"samples": [SCORED, {**SCORED, "sample": 1, **change}]}))
+    with pytest.raises(SpecError, match=re.escape(said)):
+        read_scores(path)
+
+
+def test_a_key_that_stands_twice_is_no_score(tmp_path: Path) -> None:
+    path = tmp_path / "scored.json"
+    path.write_text(json.dumps({"samples": [SCORED]}).replace("{", '{"passed": false, ', 2))
+    with pytest.raises(SpecError, match="key 'passed' stands twice"):
+        read_scores(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"model": "m", "task_id": "q", "usd": 1, "usd": 2, "passed": true}', "'usd' stands twi"),
+        (
+            '{"model": "m", "task_id": "q", "joules": 1, "energy_j": 2, "passed": true}',
+            "both 'joules' and 'energy_j', which mean the same",
+        ),
+        ('{"model": "m", "task_id": "q", "usd": 1, "passed": "false"}', "passed must be a number"),
+        ('{"model": "m", "task_id": "q", "usd": 1%s, "passed": true}' % ("0" * 400), "usd must be"),
+    ],
+)
+def test_a_line_of_a_ledger_that_says_two_things_is_refused(
+    line: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(line)
+    with pytest.raises(SpecError, match=said):
+        read_attempts(path, {})
 
 
 def test_families_agree_with_the_authors(tmp_path: Path, shared_dir: Path) -> None:

@@ -13,8 +13,8 @@ keys are ignored.
 
 from __future__ import annotations
 
-import json
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 from effmark.errors import SpecError
 from effmark.record import Record
 from effmark.store import Damage, read_records
+from effmark.strict_json import parse_json
 
 __all__ = ["Attempt", "Call", "Key", "attempts_of", "read_attempts", "read_scores"]
 
@@ -147,16 +148,16 @@ def _call(raw: bytes, where: str) -> _Line:
 
 
 def _decoded(raw: bytes, where: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{where}: not JSON: {error}") from error
+    entry = parse_json(raw, where)
     if not isinstance(entry, dict):
         raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
     return entry
 
 
 def _entry(entry: Mapping[str, Any], where: str) -> _Line:
+    for alias, name in _ALIASES.items():
+        if alias in entry and name in entry:
+            raise SpecError(f"{where}: both {alias!r} and {name!r}, which mean the same")
     entry = {_ALIASES.get(name, name): value for name, value in entry.items()}
     model, problem, sample = entry.get("model"), entry.get("task_id"), entry.get("sample", 0)
     for name, value in (("model", model), ("task_id", problem)):
@@ -182,19 +183,20 @@ def _entry(entry: Mapping[str, Any], where: str) -> _Line:
 def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"{what} must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0:
+    if not 0 <= value < math.inf or value > sys.float_info.max:
         hint = "; an unknown price is left out, never -1 or 0" if "usd" in what else ""
-        raise SpecError(f"{what} must be finite and at least 0, got {value!r}{hint}")
+        raise SpecError(f"{what} must be finite and at least 0, got {value!r:.80}{hint}")
     return float(value)
 
 
 def _score(entry: Mapping[str, Any], where: str) -> float | None:
-    value = entry.get("passed") if entry.get("score") is None else entry["score"]
+    name = "passed" if entry.get("score") is None else "score"
+    value = entry.get(name)
     if value is None:
         return None
-    score = float(value) if isinstance(value, bool) else _number(value, f"{where}: score")
+    score = float(value) if isinstance(value, bool) else _number(value, f"{where}: {name}")
     if score > 1:
-        raise SpecError(f"{where}: score must be in [0, 1], got {value!r}")
+        raise SpecError(f"{where}: {name} must be in [0, 1], got {value!r}")
     return score
 
 
@@ -202,16 +204,42 @@ def read_scores(path: Path) -> dict[tuple[str, int], float]:
     """Return 1 or 0 by problem and sample, from the JSON of `effmark score code`.
 
     Raises:
-        SpecError: the file is not that.
+        SpecError: the file is not that; the sample and what is wrong with it are named.
     """
+    what = f"scores {str(path)!r}"
     try:
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
-        return {
-            (str(s["task_id"]), int(s["sample"])): float(bool(s["passed"]))
-            for s in samples
-            if s["verdict"] != "lost"
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(
-            f"scores {str(path)!r}: not the JSON of `effmark score code`: {error!r}"
-        ) from error
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"{what} cannot be read: {error}") from error
+    body = parse_json(raw, what)
+    samples = body.get("samples") if isinstance(body, dict) else None
+    if not isinstance(samples, list):
+        raise SpecError(f"{what}: not the JSON of `effmark score code`: no list 'samples'")
+    found: dict[tuple[str, int], float] = {}
+    for number, sample in enumerate(samples):
+        scored = _scored(sample, f"{what}: samples.{number}")
+        if scored is None:
+            continue
+        key, passed = scored
+        if found.setdefault(key, passed) != passed:
+            raise SpecError(f"{what}: samples.{number}: {key[0]!r} sample {key[1]} stands twice, "
+                            "once passed and once not")  # fmt: skip
+    return found
+
+
+def _scored(sample: Any, where: str) -> tuple[tuple[str, int], float] | None:
+    """Return problem and number of a sample with 1 or 0; None for one that was lost."""
+    if not isinstance(sample, dict):
+        raise SpecError(f"{where}: not an object, got {type(sample).__name__}")
+    wanted = (("task_id", str, "text"), ("sample", int, "a whole number from 0"),
+              ("passed", bool, "true or false"), ("verdict", str, "text"))  # fmt: skip
+    for name, kind, words in wanted:
+        value = sample.get(name)
+        if type(value) is not kind or (isinstance(value, int) and value < 0):
+            raise SpecError(f"{where}: {name} must be {words}, got {value!r:.80}")
+    if sample["verdict"] == "lost":
+        return None
+    if sample["passed"] != (sample["verdict"] == "passed"):
+        raise SpecError(f"{where}: passed is {sample['passed']!r}, but its verdict is "
+                        f"{sample['verdict']!r}")  # fmt: skip
+    return (sample["task_id"], sample["sample"]), float(sample["passed"])
