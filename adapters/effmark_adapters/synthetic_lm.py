@@ -1,8 +1,10 @@
-"""A language model without weights: exact token times, scripted quality, failures on demand.
+"""A language model without weights: scripted token times and quality, failures on demand.
 
 Its next token is a fixed function of the last one; it is right about its own text with a given
 probability, so bits per byte and accuracy are known beforehand. It can run out of memory, hang,
 crash or die at a chosen block, which is how the harness proves that such things are recorded.
+
+A token's wait begins when the token before was handed over, so no gap is shorter than told.
 
 Options: `ttft_s`, `tpot_s` (seconds, default 0: no waiting), `sharpness` (probability of the
 favoured token, default 0.9), `fail` (`oom`, `hang`, `crash`, `segfault`, `nan`, `exit`),
@@ -22,6 +24,7 @@ from effmark.adapter import Array, Generation, LoadRequest, OnStep
 from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.null import NullAdapter
+from effmark_adapters.waiting import wait
 
 __all__ = ["SyntheticLmAdapter"]
 
@@ -100,16 +103,14 @@ class SyntheticLmAdapter(NullAdapter):
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Give the next byte of every sequence when its time has come."""
         self._misbehave()
-        due = time.monotonic() + self._ttft_s
+        pause_s = self._ttft_s
         last = [prompt[-1] for prompt in generation.prompts]
         for _ in range(generation.new_tokens):
             last = [successor(token) for token in last]
-            remaining = due - time.monotonic()
-            if remaining > 0:
-                time.sleep(remaining)
+            wait(pause_s)
             if on_step(last):
                 return
-            due += self._tpot_s
+            pause_s = self._tpot_s
 
     def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
         """Return log(sharpness) for the favoured token and the rest shared evenly."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from effmark.adapter import LoadRequest
+from effmark.adapter import Generation, LoadRequest
 from effmark.errors import UnsupportedError
 from effmark.models import resolve_model
 from effmark.registry import adapter_class
@@ -59,3 +62,66 @@ def test_a_number_that_is_none_of_its_option_is_refused(
 def test_options_within_their_bounds_are_taken(tmp_path: Path) -> None:
     options = {"ttft_s": 0, "tpot_s": 0.5, "sharpness": 0.99, "fail_at": 3, "fail": "oom"}
     _prepare("synthetic_lm", tmp_path, options=options)
+
+
+TIMED = {
+    "sleep": {"first_s": 0.004, "step_s": 0.002},
+    "synthetic_lm": {"ttft_s": 0.004, "tpot_s": 0.002},
+}
+
+
+def _loaded(adapter: str, cache: Path, options: dict[str, float]) -> Any:
+    model = resolve_model("synthetic", cache)
+    found = adapter_class(adapter)()
+    found.load(LoadRequest(model=model, precision="none", cache=cache, options=options))
+    return found
+
+
+def _stamps(adapter: Any, tokens: int, held_up: Callable[[int], float]) -> list[float]:
+    """Return when the request began and each token came; the receiver is busy after some."""
+    stamps = [time.monotonic()]
+
+    def on_step(step: object) -> bool:
+        stamps.append(time.monotonic())
+        time.sleep(held_up(len(stamps)))
+        return False
+
+    adapter.generate(Generation(prompts=((1, 2),), new_tokens=tokens), on_step)
+    return stamps
+
+
+@pytest.mark.parametrize("adapter", list(TIMED))
+@pytest.mark.parametrize("late_s", [0.0, 0.011])
+def test_no_gap_is_shorter_than_told_however_late_the_step_before_was(
+    adapter: str, late_s: float, tmp_path: Path
+) -> None:
+    loaded = _loaded(adapter, tmp_path, TIMED[adapter])
+    stamps = _stamps(loaded, 9, lambda n: late_s if n % 3 == 2 else 0.0)
+    first, *gaps = [b - a for a, b in itertools.pairwise(stamps)]
+    assert first >= 0.004
+    assert min(gaps) >= 0.002  # exactly, not about
+    assert (stamps[-1] - stamps[1]) / 8 >= 0.002
+
+
+def test_what_is_measured_of_sleep_lies_between_its_sleeps_and_the_whole_request(
+    tmp_path: Path,
+) -> None:
+    loaded = _loaded("sleep", tmp_path, TIMED["sleep"])
+    before = time.monotonic()
+    stamps = _stamps(loaded, 9, lambda n: 0.0)
+    whole_s = time.monotonic() - before
+    assert 0.004 + 8 * 0.002 <= loaded.slept_s <= stamps[-1] - stamps[0] <= whole_s
+
+
+def test_a_batch_takes_no_less_than_a_step(tmp_path: Path) -> None:
+    loaded = _loaded("sleep", tmp_path, {"step_s": 0.003})
+    before = time.monotonic()
+    assert loaded.infer("batch") == "batch"
+    assert time.monotonic() - before >= 0.003
+
+
+def test_without_times_nothing_waits(tmp_path: Path) -> None:
+    loaded = _loaded("synthetic_lm", tmp_path, {})
+    before = time.process_time()
+    assert len(_stamps(loaded, 3, lambda n: 0.0)) == 4
+    assert time.process_time() - before < 1
