@@ -20,10 +20,10 @@ from typing import Any
 
 from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError
+from effmark.gguf_header import gguf_shards, gguf_type, shard_stem
 from effmark.registry import list_models, nearest
 from effmark.schema import content_hash
 from effmark.spec import ModelRef
-from effmark.weight_files import gguf_type
 
 __all__ = ["hash_file", "resolve_model"]
 
@@ -80,7 +80,8 @@ def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> Model
 
 def _short(path: Path) -> str:
     """Return what people read for a file; a general name says less than its folder's."""
-    return path.resolve().parent.name if path.stem in ("model", "ggml-model") else path.stem
+    stem = shard_stem(path)
+    return path.resolve().parent.name if stem in ("model", "ggml-model") else stem
 
 
 def _gguf(name: str, path: Path) -> ModelRef:
@@ -89,12 +90,15 @@ def _gguf(name: str, path: Path) -> ModelRef:
     if magic != b"GGUF":
         raise SpecError(f"model {name!r}: not a GGUF file, it starts with {magic!r}")
     try:
-        matrices = gguf_type(path)
+        shards = gguf_shards(path)
+        matrices = gguf_type(shards)
     except ValueError as error:
         raise PrerequisiteError(f"model {name!r} is truncated or damaged: {error}") from error
     source = matrices.lower() if matrices in ("F32", "F16", "BF16") else f"dequantised {matrices}"
-    return ModelRef(name=_short(path), task="lm", kind="gguf", path=path.resolve(),
-                    sha256=hash_file(path), weights_source=source)  # fmt: skip
+    hashes = [hash_file(shard) for shard in shards]
+    return ModelRef(name=_short(path), task="lm", kind="gguf", path=shards[0].resolve(),
+                    sha256=hashes[0] if len(hashes) == 1 else content_hash(hashes),
+                    weights_source=source)  # fmt: skip
 
 
 def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:

@@ -9,8 +9,9 @@ import pytest
 
 from effmark.errors import PrerequisiteError
 from effmark.estimates import resident_b
+from effmark.gguf_header import gguf_type
 from effmark.models import resolve_model
-from effmark.weight_files import count_weights, gguf_type
+from effmark.weight_files import count_weights
 
 
 def gguf(path: Path, matrix: int = 2) -> Path:
@@ -32,7 +33,7 @@ def gguf(path: Path, matrix: int = 2) -> Path:
 def test_a_gguf_file_tells_its_weights_and_their_type(tmp_path: Path) -> None:
     path = gguf(tmp_path / "m.gguf")
     assert count_weights(path) == 64 * 32 + 64
-    assert gguf_type(path) == "Q4_0"
+    assert gguf_type((path,)) == "Q4_0"
 
 
 @pytest.mark.parametrize(("number", "source"), [(2, "dequantised Q4_0"), (1, "f16")])

@@ -20,7 +20,13 @@ from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.schema import content_hash
 from effmark_adapters.artefacts.gguf_facts import GgufFacts, read_facts
-from effmark_adapters.artefacts.gguf_source import Source, Tensor, from_folder, from_gguf
+from effmark_adapters.artefacts.gguf_source import (
+    Source,
+    Tensor,
+    from_folder,
+    from_gguf,
+    gguf_files,
+)
 from effmark_adapters.artefacts.gguf_types import (
     PRECISIONS,
     check_types,
@@ -106,7 +112,7 @@ def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | 
             made = folder / "model.gguf"
             write_gguf(source, precision, made, quantise)
             source = from_gguf(made)
-    facts = read_facts(source, made.stat().st_size)
+    facts = read_facts(source, sum(file.stat().st_size for file in gguf_files(made)))
     (folder / "facts.json").write_text(facts.model_dump_json(), "utf-8")
 
 

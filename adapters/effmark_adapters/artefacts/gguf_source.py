@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.gguf_header import gguf_shards
 
 __all__ = ["Source", "Tensor", "Value", "from_folder", "from_gguf"]
 
@@ -50,37 +51,70 @@ class Source:
 
 
 def from_gguf(path: Path) -> Source:
-    """Return the header and the tensors of a GGUF file."""
-    from gguf import GGUFReader
-    from gguf.quants import dequantize
+    """Return the header and the tensors of a GGUF model, which may lie in several files.
 
-    try:
-        reader = GGUFReader(path)
-    except (ValueError, IndexError, OSError) as error:
-        raise PrerequisiteError(
-            f"{path.name}, not a readable GGUF file: {error}; fetch it again"
-        ) from error
-
-    def tensor(entry: Any) -> Tensor:
-        shape = tuple(int(n) for n in reversed(entry.shape))
-        return Tensor(
-            entry.name,
-            shape,
-            entry.tensor_type.name,
-            lambda: dequantize(entry.data, entry.tensor_type).reshape(shape),
-        )
-
-    header = {value.key: value for value in _header(reader)}
+    Raises:
+        PrerequisiteError: a file is damaged or missing, or is not the first of several.
+    """
+    shards = gguf_files(path)
+    readers = [_reader_of(shard) for shard in shards]
+    header = {value.key: value for value in _header(readers[0])}
     architecture = str(header["general.architecture"].value)
     return Source(
         architecture,
         int(header[f"{architecture}.block_count"].value),
         tuple(v for v in header.values() if not v.key.startswith(_OWN)),
-        tuple(tensor(entry) for entry in reader.tensors),
+        tuple(_from_entry(entry) for reader in readers for entry in reader.tensors),
     )
 
 
-_OWN = ("GGUF.", "general.architecture", "general.file_type", "general.quantization_version")
+def gguf_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of a model, of which `path` is the first or the only one.
+
+    Raises:
+        PrerequisiteError: a file is damaged or missing, or `path` is not the first.
+    """
+    try:
+        shards = gguf_shards(path)
+    except ValueError as error:
+        raise PrerequisiteError(
+            f"{path.name}, not a readable GGUF file: {error}; fetch it again"
+        ) from error
+    if path.name != shards[0].name:
+        raise PrerequisiteError(f"{path.name} is a part of a model; give {shards[0].name!r}")
+    return shards
+
+
+def _reader_of(path: Path) -> Any:
+    from gguf import GGUFReader
+
+    try:
+        return GGUFReader(path)
+    except (ValueError, IndexError, OSError) as error:
+        raise PrerequisiteError(
+            f"{path.name}, not a readable GGUF file: {error}; fetch it again"
+        ) from error
+
+
+def _from_entry(entry: Any) -> Tensor:
+    from gguf.quants import dequantize
+
+    shape = tuple(int(n) for n in reversed(entry.shape))
+    return Tensor(
+        entry.name,
+        shape,
+        entry.tensor_type.name,
+        lambda: dequantize(entry.data, entry.tensor_type).reshape(shape),
+    )
+
+
+_OWN = (
+    "GGUF.",
+    "split.",
+    "general.architecture",
+    "general.file_type",
+    "general.quantization_version",
+)
 """Entries that the writer makes itself."""
 
 

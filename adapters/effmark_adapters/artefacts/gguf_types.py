@@ -42,7 +42,7 @@ _PROMOTED = ("attn_v", "ffn_down")
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Return whether a tensor is a weight matrix inside a layer."""
-    return len(shape) > 1 and name not in _ENDS and not name.endswith(_KEPT)
+    return len(shape) > 1 and name.startswith("blk.") and not name.endswith(_KEPT)
 
 
 def choose_type(name: str, shape: tuple[int, ...], precision: str, layers: int) -> str:
