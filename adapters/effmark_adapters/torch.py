@@ -6,7 +6,7 @@
   whose shape the kernel does not take are int8.
 
 Packing happens in `prepare`; `load` reads packed weights and never sees the full ones. Options:
-`compile` (torch.compile of the decode step), `attention` (sdpa, eager), `group_size` (int4).
+`compile` (torch.compile of the decode step), `attention` (auto, sdpa, eager), `group_size` (int4).
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class TorchAdapter(ReadsText):
             digits_model(request.cache)
             return
         folder = hf_folder(request.model, request.cache)
+        from effmark_adapters.artefacts.hf_model import check_folder
+
+        check_folder(folder, requests.attention(request))
         if not requests.is_packed(request):
             return
         from effmark_adapters.pytorch.devices import memory_errors
@@ -147,7 +150,7 @@ class TorchAdapter(ReadsText):
             weights_source=request.model.weights_source,
             config=facts.flat_config(self._config),
             quantisation=description.quantisation(request, weights),
-            runtime=description.runtime(request, self._compile_s),
+            runtime=description.runtime(request, weights, self._compile_s),
             **of_model,
         )
 

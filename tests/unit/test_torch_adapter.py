@@ -124,7 +124,7 @@ def test_packed_bf16_weights_are_the_rounded_weights(load: Load, family: ModelRe
     from effmark_adapters.pytorch.weights import load_full
 
     assert family.path is not None
-    full = load_full(family.path, torch.bfloat16, "sdpa").net
+    full = load_full(family.path, torch.bfloat16).net
     packed = load(precision="bf16")
     with torch.inference_mode():
         expected = scoring.score_pairs(full, [(PROMPT[:1], PROMPT[1:])], torch.device("cpu"))

@@ -10,6 +10,7 @@ import transformers
 
 from effmark.adapter import LoadRequest
 from effmark_adapters.artefacts.facts import Scalar
+from effmark_adapters.artefacts.hf_model import attention_of
 from effmark_adapters.pytorch import request as requests
 from effmark_adapters.pytorch.quantised import NATIVE_TOKENS
 from effmark_adapters.pytorch.weights import Weights
@@ -61,14 +62,13 @@ def quantisation(request: LoadRequest, weights: Weights) -> dict[str, Scalar]:
     return found
 
 
-def runtime(request: LoadRequest, compile_s: float | None) -> dict[str, Scalar]:
+def runtime(request: LoadRequest, weights: Weights, compile_s: float | None) -> dict[str, Scalar]:
     """Return versions, threads, and what does the arithmetic."""
     found: dict[str, Scalar] = {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "attention": requests.attention(request),
         "compiled": compile_s is not None,
     }
     if compile_s is not None:
@@ -76,8 +76,9 @@ def runtime(request: LoadRequest, compile_s: float | None) -> dict[str, Scalar]:
     if request.precision in _KERNELS and request.device == "cpu":
         found["kernel"] = _KERNELS[request.precision]
     if request.model.kind == "digits":
-        found.pop("attention")
         found["kernel"] = "aten::_int_mm" if request.precision == "int8" else "aten::linear"
+    else:
+        found["attention"] = attention_of(weights.net)
     if request.device != "cpu":
         found["device"] = torch.cuda.get_device_name(request.device.replace("rocm", "cuda"))
     return found

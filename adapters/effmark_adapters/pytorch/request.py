@@ -26,7 +26,7 @@ PRECISIONS = ("fp32", "bf16", "int8", "int4")
 _CLASSIFIER_PRECISIONS = ("fp32", "bf16", "int8")
 _OPTIONS = {"attention", "compile", "group_size"}
 _GROUPS = (32, 64, 128)
-_ATTENTION = ("sdpa", "eager")
+_ATTENTION = ("auto", "sdpa", "eager")
 
 
 def check_request(request: LoadRequest) -> None:
@@ -82,7 +82,7 @@ def _check_options(request: LoadRequest) -> None:
     if not isinstance(request.options.get("compile", False), bool):
         raise SpecError(f"torch: option compile is true or false: {request.options['compile']!r}")
     if attention(request) not in _ATTENTION:
-        raise SpecError(f"torch: option attention is sdpa or eager: {attention(request)!r}")
+        raise SpecError(f"torch: option attention is auto, sdpa or eager: {attention(request)!r}")
     if "group_size" in request.options and request.precision != "int4":
         raise UnsupportedError(f"torch: option group_size is for int4, not {request.precision}")
     if group(request) not in _GROUPS:
@@ -90,8 +90,8 @@ def _check_options(request: LoadRequest) -> None:
 
 
 def attention(request: LoadRequest) -> str:
-    """Return how attention is computed, by the name that transformers has for it."""
-    return str(request.options.get("attention", "sdpa"))
+    """Return how attention is asked for: `auto` is sdpa where the model's class has it."""
+    return str(request.options.get("attention", "auto"))
 
 
 def group(request: LoadRequest) -> int:

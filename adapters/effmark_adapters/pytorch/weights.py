@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from accelerate import init_empty_weights
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from effmark.adapter import Array
 from effmark.errors import UnsupportedError
 from effmark_adapters.artefacts.facts import weight_files
+from effmark_adapters.artefacts.hf_model import load_causal_lm, make_causal_lm
 from effmark_adapters.pytorch.quantised import (
     Int4Linear,
     Int8Embedding,
@@ -60,14 +58,16 @@ class Weights:
         return sum(_tensor_b(tensor) for _, tensor in _unique(self.net))
 
 
-def load_full(folder: Path, dtype: torch.dtype, attention: str) -> Weights:
+def load_full(
+    folder: Path,
+    dtype: torch.dtype,
+    attention: str = "auto",
+    *,
+    trust_remote_code: bool = False,
+) -> Weights:
     """Return the model of a Hugging Face folder, in evaluation mode."""
-    transformers.utils.logging.disable_progress_bar()
-    with _unknown_architecture(folder):
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention, local_files_only=True
-        )
-    return Weights(model.eval(), _count(model), weight_files(folder))
+    model = load_causal_lm(folder, dtype, attention=attention, trust_remote_code=trust_remote_code)
+    return Weights(model, _count(model), weight_files(folder))
 
 
 def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
@@ -79,7 +79,7 @@ def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
         group: Weights that share a scale at int4.
         out: Where they go.
     """
-    weights = load_full(folder, torch.bfloat16, "sdpa")
+    weights = load_full(folder, torch.bfloat16)
     if precision == "int4":
         weights.groups = _quantise(weights.net, group, _int4)
     elif precision == "int8":
@@ -92,11 +92,8 @@ def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
 
 def load_packed(folder: Path, packed: Path, attention: str) -> Weights:
     """Return the model of `folder` with the weights that `save_packed` wrote."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    with _unknown_architecture(folder), init_empty_weights(include_buffers=False):
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=torch.bfloat16, attn_implementation=attention
-        )
+    with init_empty_weights(include_buffers=False):
+        model = make_causal_lm(folder, torch.bfloat16, attention=attention)
     # The int8 kernel reads whole vectors: it needs aligned memory, which a mapped file is not.
     tensors = {name: tensor.clone() for name, tensor in load_file(packed / _FILE).items()}
     plan = json.loads((packed / _PLAN).read_text("utf-8"))
@@ -251,14 +248,3 @@ def _tie(model: Any, tensors: dict[str, torch.Tensor], *, packed: bool) -> None:
         model.set_input_embeddings(rows)
     else:
         model.set_input_embeddings(SharedInt8Embedding(model.get_output_embeddings()))
-
-
-@contextmanager
-def _unknown_architecture(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise UnsupportedError(
-            f"torch: transformers does not load {folder.name!r}: {reason}"
-        ) from error
