@@ -7,25 +7,40 @@ machines are different cells.
 
 from __future__ import annotations
 
-import json
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from effmark.errors import SpecError
+from effmark.exchange.places import without_folders
 from effmark.metrics import metric
 from effmark.record import Environment, Measured, Measurement, Missing, Record, SuiteRef
 from effmark.schema import content_hash
 from effmark.spec import Cell, ModelRef, OptionValue, Workload
 
-__all__ = ["Imported", "absent", "machine", "parsed", "ratio", "read_json", "series"]
+__all__ = ["MOST", "Imported", "LeftOut", "absent", "is_time", "machine", "parsed", "ratio",
+           "rejected", "series"]  # fmt: skip
 
 _M = TypeVar("_M", bound=BaseModel)
-_VERSION = 1
+_VERSION = 2
 """Of the way in which reports become records; rises when old and new imports stop comparing."""
+_NO_TIME = "1970-01-01T00:00:00Z"
+"""When a test ran whose report does not say it."""
+MOST = 10**15
+"""Of tokens, bytes, parameters: a number of a report that is larger is a fault of the file."""
+_SHORTEST_S, _LONGEST_S = 1e-12, 1e9
+"""Less than a step of any processor takes, and thirty years."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A part of a report that did not come in."""
+
+    why: str
+    """A sentence that names the part."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,23 @@ class Imported:
         values = [m.model_dump(mode="json") for m in self.measurements]
         notes = {"imported": f"measured by {self.tool} {self.tool_version}".strip(),
                  "model_hash": "of what the report says of the model, not of its file"}  # fmt: skip
-        return Record(
+        record = Record(
             id=content_hash([source, cell.key, values])[:32], run_id=source[:32],
-            process_id=content_hash([source, cell.key])[:32], created=self.created, suite=suite,
-            cell=cell, foreign=self.tool, outcome="ok", environment=self.environment,
-            measurements=tuple(self.measurements), notes={**notes, **self.notes},
+            process_id=content_hash([source, cell.key])[:32], created=_moment(self.created),
+            suite=suite, cell=cell, foreign=self.tool, outcome="ok",
+            environment=self.environment, measurements=tuple(self.measurements),
+            notes={**notes, **self.notes},
         )  # fmt: skip
+        return Record.model_validate(without_folders(record.model_dump(mode="json")))
+
+
+def _moment(told: str) -> str:
+    """Return the time that a report says, or that of nothing where it says none."""
+    try:
+        datetime.datetime.fromisoformat(told)
+    except ValueError:
+        return _NO_TIME
+    return told
 
 
 def series(name: str, values: Sequence[float], source: str) -> Measured:
@@ -93,9 +119,19 @@ def ratio(name: str, above: Sequence[float], below: Sequence[float], source: str
                     weights=tuple(below), estimator="ratio", source=source)  # fmt: skip
 
 
+def is_time(seconds: float) -> bool:
+    """Return whether a number of seconds can be what something took."""
+    return _SHORTEST_S <= seconds <= _LONGEST_S
+
+
 def absent(name: str, detail: str) -> Missing:
     """Return a number that the report does not hold."""
     return Missing(metric=name, reason="not_present", detail=detail)
+
+
+def rejected(name: str, detail: str) -> Missing:
+    """Return a number that the report holds and that cannot be."""
+    return Missing(metric=name, reason="rejected", detail=detail)
 
 
 def machine(
@@ -115,38 +151,11 @@ def machine(
     )  # fmt: skip
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON of a report; NaN and infinity are no JSON.
-
-    Raises:
-        SpecError: no such file, or not JSON.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"report {str(path)!r} cannot be read: {error}") from error
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except ValueError as error:
-        lines = [line for line in text.splitlines() if line.strip()]
-        try:
-            found = [json.loads(line, parse_constant=_no_constant) for line in lines]
-        except ValueError:
-            raise SpecError(f"report {str(path)!r} is no JSON: {error}") from error
-        return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def parsed(model: type[_M], body: Any, path: Path, where: str) -> _M:
+def parsed(model: type[_M], body: Any, where: str) -> _M:
     """Return a part of a report as its model, or raise SpecError with the first thing wrong."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in (where, *first["loc"]) if str(part))
-        raise SpecError(
-            f"report {str(path)!r}: {place}: {first['msg']}, got {first['input']!r:.80}"
-        ) from error
+        raise SpecError(f"{place}: {first['msg']}, got {first['input']!r:.80}") from error

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from effmark.errors import SpecError
-from effmark.exchange.foreign import Imported, machine, parsed, read_json, series
+from effmark.exchange.foreign import MOST, Imported, LeftOut, is_time, machine, parsed, series
+from effmark.exchange.report_files import read_json
 from effmark.record import Environment
 from effmark.spec import Call
 
@@ -24,12 +25,12 @@ _TOOL = "pytest-benchmark"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, strict=True)
 
 
 class _Stats(_Part):
-    median: float = Field(gt=0)
-    rounds: int = Field(gt=0)
+    median: float
+    rounds: int = Field(gt=0, le=MOST)
     data: list[float] = []
 
 
@@ -43,45 +44,59 @@ class _Benchmark(_Part):
 class _Document(_Part):
     machine_info: dict[str, Any] = {}
     commit_info: dict[str, Any] = {}
-    benchmarks: list[_Benchmark]
+    benchmarks: list[Any]
     datetime: str = ""
     version: str = ""
 
 
-def read_pytest_benchmark(path: Path) -> Iterator[Imported]:
-    """Yield what each benchmark of a file says.
+def read_pytest_benchmark(path: Path) -> Iterator[Imported | LeftOut]:
+    """Yield what each benchmark of a file says; one with a time that cannot be is left out.
 
     Raises:
-        SpecError: not such a file, or a time that cannot be.
+        SpecError: not such a file.
     """
-    document = parsed(_Document, read_json(path), path, "")
+    document = parsed(_Document, read_json(path), "")
     if not document.benchmarks:
-        raise SpecError(f"report {str(path)!r} holds no benchmark")
-    for benchmark in document.benchmarks:
-        times = benchmark.stats.data or [benchmark.stats.median]
-        if min(times) <= 0:
-            raise SpecError(
-                f"report {str(path)!r}: {benchmark.name}: {min(times)!r} s, wants times above 0"
-            )
-        kept = "all rounds" if benchmark.stats.data else "the median only; the file keeps no data"
-        yield Imported(
-            tool=_TOOL, tool_version=document.version, model=benchmark.name, task="synthetic",
-            kind="synthetic", adapter=_TOOL, precision="none", device="cpu", threads=1,
-            workload=Call(name=benchmark.fullname), created=document.datetime,
-            environment=_machine(document.machine_info),
-            measurements=[series("latency_s", times, _TOOL)],
-            identity={"fullname": benchmark.fullname},
-            notes={"rounds": f"{benchmark.stats.rounds}; {kept}",
-                   "commit": str(document.commit_info.get("id") or "unknown")},
-        )  # fmt: skip
+        raise SpecError("holds no benchmark")
+    for index, body in enumerate(document.benchmarks):
+        try:
+            yield _imported(parsed(_Benchmark, body, f"benchmark {index}"), document)
+        except SpecError as error:
+            yield LeftOut(str(error))
+
+
+def _imported(benchmark: _Benchmark, document: _Document) -> Imported:
+    times = benchmark.stats.data or [benchmark.stats.median]
+    if not all(is_time(time) for time in times):
+        raise SpecError(
+            f"{benchmark.fullname!r:.200}: {min(times)!r} s, wants times above 0; the timer is too "
+            "coarse for it"
+        )
+    kept = "all rounds" if benchmark.stats.data else "the median only; the file keeps no data"
+    return Imported(
+        tool=_TOOL, tool_version=document.version, model=benchmark.name, task="synthetic",
+        kind="synthetic", adapter=_TOOL, precision="none", device="cpu", threads=1,
+        workload=Call(name=benchmark.fullname), created=document.datetime,
+        environment=_machine(document.machine_info),
+        measurements=[series("latency_s", times, _TOOL)],
+        identity={"fullname": benchmark.fullname},
+        notes={"rounds": f"{benchmark.stats.rounds}; {kept}",
+               "commit": str(document.commit_info.get("id") or "unknown")},
+    )  # fmt: skip
 
 
 def _machine(told: dict[str, Any]) -> Environment:
+    """Return the machine; what is no text or number where one belongs is unknown."""
     cpu = told.get("cpu")
     known = cpu if isinstance(cpu, dict) else {}
     count = known.get("count")
     return machine(
-        known.get("brand_raw") or known.get("brand") or told.get("processor"), (),
-        host=told.get("node"), system=told.get("system"), python=told.get("python_version"),
-        cores_count=count if isinstance(count, int) and count > 0 else None,
+        _text(known.get("brand_raw") or known.get("brand") or told.get("processor")), (),
+        host=_text(told.get("node")), system=_text(told.get("system")),
+        python=_text(told.get("python_version")),
+        cores_count=count if type(count) is int and 0 < count <= MOST else None,
     )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
