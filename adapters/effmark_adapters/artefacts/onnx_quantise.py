@@ -155,7 +155,9 @@ def _embedding(model: Any, tied: bool, block: int) -> int:
 
 def _quantised_table(graph: Any, table: Any, block: int) -> tuple[str, str]:
     quantiser = DefaultWeightOnlyQuantizer(_config(HEAD_BITS, block, 0))
-    packed, scales, _ = quantiser.qbits_block_quant(numpy_helper.to_array(table).T)
+    # The packing kernel reads memory row by row and ignores strides: a view would be garbage.
+    columns = np.ascontiguousarray(numpy_helper.to_array(table).T)
+    packed, scales, _ = quantiser.qbits_block_quant(columns)
     names = f"{table.name}_Q8", f"{table.name}_scales"
     for array, name in zip((packed, scales), names, strict=True):
         graph.initializer.append(numpy_helper.from_array(array, name))

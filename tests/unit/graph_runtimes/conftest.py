@@ -30,6 +30,37 @@ module, name, request = sys.argv[1:]
 getattr(import_module(module), name).prepare(LoadRequest.model_validate_json(request))
 """
 
+# Random models of other families, made and prepared in one process: importing torch costs most.
+TINY = """
+import sys, json, torch
+from importlib import import_module
+from pathlib import Path
+from transformers import AutoConfig, AutoModelForCausalLM
+from effmark.adapter import LoadRequest
+
+def make(folder, kind, settings):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **settings))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            drawn = torch.randn_like(parameter) * 0.15
+            parameter.copy_(drawn if parameter.dim() > 1 else parameter + drawn)
+    model.save_pretrained(folder)
+
+module, name, jobs = sys.argv[1:]
+adapter = getattr(import_module(module), name)
+for kind, settings, requests in json.loads(jobs):
+    requests = [LoadRequest.model_validate(r) for r in requests]
+    make(requests[0].model.path, kind, settings)
+    for request in requests:
+        adapter.prepare(request)
+"""
+SMALL = {
+    "vocab_size": 200, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
+}  # fmt: skip
+
 REFERENCE = """
 import sys, json, numpy, torch
 from transformers import AutoModelForCausalLM
@@ -94,6 +125,40 @@ def family(root: Path, cache: Path) -> Prepared:
         name="effmark-1m", task="lm", kind="hf", path=folder, sha256=content_hash(weights.hex())
     )
     return Prepared(model, cache)
+
+
+class TinyModels:
+    """Random models of two layers, untied unless told otherwise, and their preparation."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._jobs: list[Any] = []
+
+    def add(self, name: str, kind: str, settings: dict[str, Any], **requests: Any) -> Prepared:
+        """Plan a model and what to prepare it for; it is there after `prepare`."""
+        from tokenizers import Tokenizer, models
+
+        folder = self._folder / name
+        folder.mkdir(parents=True)
+        settings = {**SMALL, **settings}
+        words = {f"w{i}": i for i in range(settings["vocab_size"])}
+        Tokenizer(models.WordLevel(words, unk_token="w0")).save(str(folder / "tokenizer.json"))
+        sha256 = content_hash({"kind": kind, "settings": settings})
+        model = ModelRef(name=name, task="lm", kind="hf", path=folder, sha256=sha256)
+        prepared = Prepared(model, self._folder / "cache")
+        wanted = [prepared.request(**r).model_dump(mode="json") for r in requests["requests"]]
+        self._jobs.append((kind, settings, wanted))
+        return prepared
+
+    def prepare(self, adapter: type[Any]) -> None:
+        """Make the models and prepare all that was asked for."""
+        python(TINY, adapter.__module__, adapter.__name__, json.dumps(self._jobs))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], TinyModels]:
+    """What plans tiny models, each time in a folder of its own."""
+    return lambda: TinyModels(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
