@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from effmark.cgroups import group_folders, quota_cores
 from effmark.record import Environment
 
 __all__ = ["WORKER_VARIABLES", "capture_environment", "cpu_name", "default_threads"]
@@ -47,10 +48,15 @@ _PACKAGES = (
 
 
 def default_threads() -> int:
-    """Return the number of physical cores that this process may use."""
+    """Return the number of physical cores that this process may use all the time.
+
+    Those are the cores of its affinity, and whole ones of the CPU time that its control groups
+    allow: a thread more is stopped in the middle of a step.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     physical = psutil.cpu_count(logical=False) or usable or 1
-    return max(1, min(usable or 1, physical))
+    quota = quota_cores(group_folders("cpu"))
+    return max(1, min(usable or 1, physical, physical if quota is None else int(quota)))
 
 
 def capture_environment(variables: dict[str, str], root: Path | None = None) -> Environment:

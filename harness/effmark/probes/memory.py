@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from effmark.cgroups import group_folders
 from effmark.probes.contract import sysfs_root
 from effmark.record import Measured, Measurement, Missing
 
@@ -113,7 +114,9 @@ class PeakMemory:
 
     def _group_peak(self) -> int | None:
         """Return the peak of our own memory cgroup; None where it is not ours alone."""
-        for group, name in self._groups():
+        for group in group_folders("memory", self._proc, self._sys)[:1]:
+            version_2 = (group / "memory.peak").is_file()
+            name = "memory.peak" if version_2 else "memory.max_usage_in_bytes"
             try:
                 members = {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
                 peak = int((group / name).read_text())
@@ -123,21 +126,6 @@ class PeakMemory:
             if members and members <= ours:
                 return peak
         return None
-
-    def _groups(self) -> list[tuple[Path, str]]:
-        try:
-            lines = (self._proc / "self/cgroup").read_text().splitlines()
-        except OSError:
-            return []
-        base = self._sys / "fs/cgroup"
-        found = []
-        for line in lines:
-            _, names, path = line.split(":", 2)
-            if names == "":
-                found.append((base / path.lstrip("/"), "memory.peak"))
-            elif "memory" in names.split(","):
-                found.append((base / "memory" / path.lstrip("/"), "memory.max_usage_in_bytes"))
-        return found
 
 
 def _bytes(metric: str, value: float, source: str) -> Measured:

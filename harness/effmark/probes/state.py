@@ -15,8 +15,9 @@ from pathlib import Path
 
 import psutil
 
+from effmark.cgroups import group_folders, quota_cores
 from effmark.probes.contract import Seen, sysfs_root
-from effmark.probes.topology import quota_cores, topology
+from effmark.probes.topology import topology
 
 __all__ = ["HostState", "MachineWatch"]
 
@@ -181,28 +182,13 @@ class MachineWatch:
         return total
 
     def _quota(self, state: HostState) -> None:
-        group = self._cgroup("cpu")
-        if group is None:
+        groups = group_folders("cpu", self._proc, self._sys)
+        if not groups:
             state.unknown["quota_throttled_count"] = f"no cpu cgroup below {self._sys}/fs/cgroup"
             return
-        text = self._text(state, "quota_throttled_count", group / "cpu.stat")
+        text = self._text(state, "quota_throttled_count", groups[0] / "cpu.stat")
         if text and (match := re.search(r"^nr_throttled (\d+)$", text, re.MULTILINE)):
             state.counters["quota_throttled_count"] = float(match[1])
-        limit = quota_cores(group)
+        limit = quota_cores(groups)
         if limit is not None:
             state.settings["quota_cores"] = limit
-
-    def _cgroup(self, controller: str) -> Path | None:
-        """Return this process's own cgroup of a controller, version 2 or 1."""
-        try:
-            lines = (self._proc / "self/cgroup").read_text().splitlines()
-        except OSError:
-            return None
-        base = self._sys / "fs/cgroup"
-        for line in lines:
-            _, names, path = line.split(":", 2)
-            if names == "" and (base / "cgroup.controllers").is_file():
-                return base / path.lstrip("/")
-            if controller in names.split(","):
-                return base / controller / path.lstrip("/")
-        return None

@@ -1,8 +1,7 @@
 """What stands still about a machine: its memory nodes, and what the kernel lets a process use.
 
 A process whose threads run on one node while its memory lies on another reads it at half the
-speed or less, so the layout is part of a result; so are the CPUs that a process may use and the
-quota of its container.
+speed or less, so the layout is part of a result; so are the CPUs that a process may use.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["numa_layout", "quota_cores", "ranges", "topology"]
+__all__ = ["numa_layout", "ranges", "topology"]
 
 Value = str | int | float | bool
 
@@ -48,19 +47,6 @@ def numa_layout(sys: Path) -> dict[int, str]:
         except (OSError, ValueError):
             continue  # a node that went away
     return dict(sorted(found.items()))
-
-
-def quota_cores(group: Path) -> float | None:
-    """Return how many cores' time a CPU cgroup may use, None for no limit."""
-    try:
-        if (group / "cpu.max").is_file():
-            quota, period = (group / "cpu.max").read_text().split()
-        else:
-            quota = (group / "cpu.cfs_quota_us").read_text().strip()
-            period = (group / "cpu.cfs_period_us").read_text().strip()
-        return None if quota in ("max", "-1") else int(quota) / int(period)
-    except (OSError, ValueError):
-        return None  # the root group has no limit to read
 
 
 def ranges(numbers: set[int]) -> str:
