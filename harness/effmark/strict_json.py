@@ -13,7 +13,7 @@ from typing import Any
 
 from effmark.errors import SpecError
 
-__all__ = ["decoded_text", "parse_json"]
+__all__ = ["decoded_text", "encoding_of", "parse_json"]
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -24,13 +24,18 @@ _MARKS = (
 )
 
 
+def encoding_of(raw: bytes) -> tuple[bytes, str]:
+    """Return the byte-order mark that bytes begin with, and its encoding: none, and UTF-8."""
+    return next(((m, e) for m, e in _MARKS if raw.startswith(m)), (b"", "utf-8"))
+
+
 def decoded_text(raw: bytes, where: str) -> str:
     """Return the text of a file's bytes: UTF-8, or what its byte-order mark says.
 
     Raises:
         SpecError: the bytes are no such text; the message begins with `where`.
     """
-    mark, encoding = next(((m, e) for m, e in _MARKS if raw.startswith(m)), (b"", "utf-8"))
+    mark, encoding = encoding_of(raw)
     try:
         return raw[len(mark) :].decode(encoding)
     except UnicodeDecodeError as error:

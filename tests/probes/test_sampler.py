@@ -295,3 +295,63 @@ def test_a_logged_file_is_followed(tmp_path: Path) -> None:
     assert found.joules == pytest.approx(50 * (found.end_s - found.start_s), rel=0.01)
     assert found.err_sys_rel == 0.02
     meter.close()
+
+
+def _logged(log: Path, lines: list[str], encoding: str = "utf-8") -> EnergyReading | Missing:
+    """Follow a file to which a line is added now and then; TIME stands for the moment."""
+    meter = ExternalMeter(f"csv://{log}", 0.02)
+    assert not isinstance(meter.open(Target()), Missing)
+    start = time.monotonic()
+    meter.start()
+    with log.open("ab") as file:
+        for line in lines * 30:
+            now = f"{time.time():.6f}"
+            told = line.replace("TIME,", now.replace(".", ",")).replace("TIME", now)
+            file.write(f"{told}\r\n".encode(encoding))
+            file.flush()
+            meter.poll()
+            time.sleep(0.02)
+    (found,) = meter.stop(start, time.monotonic())
+    meter.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("head", "line", "encoding"),
+    [
+        (b"unix_s;watts\n", "TIME,;50,25", "utf-8"),
+        (b"\xef\xbb\xbf", "TIME;50.25;V", "utf-8"),
+        (b"", "TIME,\t50,25\t230,1", "utf-8"),
+        ("Zeit;Leistung\n".encode("utf-16"), "TIME,;50,25", "utf-16-le"),
+        (b"", '"TIME","50.25"', "utf-8"),
+    ],
+)
+def test_the_columns_of_other_countries_and_loggers_are_read(
+    tmp_path: Path, head: bytes, line: str, encoding: str
+) -> None:
+    log = tmp_path / "watts.csv"
+    log.write_bytes(head)
+    found = _logged(log, [line], encoding)
+    assert isinstance(found, EnergyReading)
+    assert found.joules == pytest.approx(50.25 * (found.end_s - found.start_s), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "line", ["28.11.2026 21:10:14;50,25", "TIME,;1.050,25", "TIME,nan", "TIME,-4", "TIME;50,2 W"]
+)
+def test_lines_that_cannot_be_read_are_not_called_silence(tmp_path: Path, line: str) -> None:
+    (tmp_path / "watts.csv").write_text("unix_s,watts\n")
+    found = _logged(tmp_path / "watts.csv", [line])
+    assert isinstance(found, Missing)
+    assert "30 unreadable lines, wants seconds,watts, got '" in found.detail
+
+
+def test_a_file_without_new_lines_is_silent_and_a_pipe_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "watts.csv").write_text("unix_s,watts\n")
+    found = _logged(tmp_path / "watts.csv", [])
+    assert isinstance(found, Missing)
+    assert "is silent" in found.detail
+    os.mkfifo(tmp_path / "pipe.csv")
+    opened = ExternalMeter(f"csv://{tmp_path}/pipe.csv").open(Target())
+    assert isinstance(opened, Missing)
+    assert "is a pipe, wants a regular file" in opened.detail

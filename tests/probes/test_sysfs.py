@@ -124,6 +124,53 @@ def test_rapl_that_only_root_may_read_says_what_to_do(tmp_path: Path) -> None:
     assert "chmod" in done.stdout
 
 
+def _driven(probe: RaplProbe, powercap: Path, zones: list[str], broken: Path | None = None) -> Any:
+    """Move the counters of some zones for a while; halfway one becomes unreadable."""
+    probe.open(Target())
+    start = time.monotonic()
+    probe.start()
+    for count in range(1, 30):
+        for zone in zones:
+            file = powercap / f"intel-rapl:{zone}" / "energy_uj"
+            if broken is None or file.parent != broken or count < 15:
+                sysfs.set_energy(file, count * 10**7)
+            else:
+                file.write_text("")
+        probe.poll()
+        time.sleep(0.02)
+    return probe.stop(start, time.monotonic())
+
+
+@pytest.mark.parametrize("fault", ["energy_uj", "max_energy_range_uj"])
+def test_a_domain_that_cannot_be_read_is_named_and_the_others_are_read(
+    tmp_path: Path, fault: str
+) -> None:
+    powercap = sysfs.rapl(tmp_path, {"package-0": 0, "package-0/dram": 0})
+    (powercap / "intel-rapl:0:0" / fault).unlink()
+    found = _driven(RaplProbe(tmp_path), powercap, ["0"])
+    assert {f.scope for f in found if isinstance(f, EnergyReading)} == {"package"}
+    (dram,) = [f for f in found if isinstance(f, Missing)]
+    assert "intel-rapl:0:0" in dram.detail
+
+
+def test_the_sockets_of_a_scope_are_no_sum_where_one_cannot_be_read(tmp_path: Path) -> None:
+    powercap = sysfs.rapl(tmp_path, {"package-0": 0, "package-1": 0, "psys": 0})
+    (powercap / "intel-rapl:1/energy_uj").write_text("no number")
+    found = _driven(RaplProbe(tmp_path), powercap, ["0", "2"])
+    assert {f.scope for f in found if isinstance(f, EnergyReading)} == {"part:package", "psys"}
+    (package,) = [f for f in found if isinstance(f, Missing)]
+    assert "intel-rapl:1" in package.detail
+
+
+def test_a_domain_that_fails_while_it_is_read_costs_its_own_scope(tmp_path: Path) -> None:
+    powercap = sysfs.rapl(tmp_path, {"package-0": 0, "package-0/dram": 0})
+    broken = powercap / "intel-rapl:0:0"
+    found = _driven(RaplProbe(tmp_path), powercap, ["0", "0:0"], broken)
+    assert {f.scope for f in found if isinstance(f, EnergyReading)} == {"package"}
+    (dram,) = [f for f in found if isinstance(f, Missing)]
+    assert "intel-rapl:0:0: ValueError" in dram.detail
+
+
 def test_a_machine_without_rapl_is_not_present(tmp_path: Path) -> None:
     found = RaplProbe(tmp_path).open(Target())
     assert isinstance(found, Missing)

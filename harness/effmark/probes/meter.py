@@ -12,6 +12,7 @@ this host. A meter that falls silent is Missing, never a flat line.
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import select
@@ -27,6 +28,8 @@ from effmark.probes.power_trace import PowerTrace
 from effmark.probes.readings import Found, Sensor, power_readings
 from effmark.probes.traces import condensed
 from effmark.record import EnergyReading, Missing, Trace
+from effmark.regular_files import open_regular
+from effmark.strict_json import encoding_of
 
 __all__ = ["ExternalMeter"]
 
@@ -36,6 +39,8 @@ _CONNECT_S = 2.0
 _SPACING_S = 0.05
 _LAST_S = 1.0
 """How long to wait for the sample after the end of a window."""
+_MARK_B = 4
+"""Of the longest byte-order mark."""
 _GAP_S = 2.5
 """Longest silence that is still a meter; common meters speak once a second."""
 
@@ -78,18 +83,37 @@ class _Csv:
     """New lines of a file that a logger writes."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._rest = path.open(), ""
+        self._file, self._rest = os.fdopen(open_regular(path), "rb"), ""
+        mark, encoding = encoding_of(self._file.read(_MARK_B))
+        self._file.seek(len(mark))
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
 
     def lines(self, wait_s: float) -> list[str]:
-        text = self._file.read()
-        if not text and wait_s > 0:
+        raw = self._file.read()
+        if not raw and wait_s > 0:
             time.sleep(min(wait_s, _SPACING_S))
-            text = self._file.read()
-        *whole, self._rest = (self._rest + text).split("\n")
+            raw = self._file.read()
+        *whole, self._rest = (self._rest + self._decoder.decode(raw)).split("\n")
         return whole
 
     def close(self) -> None:
         self._file.close()
+
+
+def _parsed(line: str) -> tuple[float, float] | None:
+    """Return seconds and watts of a line; None for a header, a comment, half a line."""
+    separator = next((s for s in (";", "\t") if s in line), ",")
+    parts = [part.strip(' "\r') for part in line.split(separator)[:2]]
+    if separator != ",":
+        if any("," in part for part in parts) and any("." in part for part in parts):
+            return None  # which of them is the decimal sign?
+        parts = [part.replace(",", ".") for part in parts]
+    try:
+        stamp, watts = (float(part) for part in parts)
+    except ValueError:
+        return None
+    known = math.isfinite(stamp) and math.isfinite(watts) and watts >= 0
+    return (stamp, watts) if known else None
 
 
 class ExternalMeter:
@@ -108,6 +132,9 @@ class ExternalMeter:
         self._offset_err_s = 0.0
         self._asked = False
         self._power = PowerTrace()
+        self._unreadable = ""
+        """The first line of the window that is no sample."""
+        self._unreadable_count = 0
         self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
@@ -179,6 +206,7 @@ class ExternalMeter:
         """Forget earlier samples, those that are waiting to be read too."""
         self._take(0.0)
         self._power.clear()
+        self._unreadable, self._unreadable_count = "", 0
 
     def poll(self) -> float:
         """Read what has come."""
@@ -191,12 +219,13 @@ class ExternalMeter:
             self._sample(line, time.monotonic())
 
     def _sample(self, line: str, arrived_s: float) -> None:
-        try:
-            stamp, watts = (float(part) for part in line.split(",")[:2])
-        except ValueError:
-            return  # a header, a comment, half a line
-        if not (math.isfinite(stamp) and math.isfinite(watts) and watts >= 0):
+        found = _parsed(line)
+        if found is None:
+            if line.strip():
+                self._unreadable_count += 1
+                self._unreadable = self._unreadable or line.strip()
             return
+        stamp, watts = found
         if not self._asked:
             offset = arrived_s - stamp
             self._offset_s = offset if self._offset_s is None else min(self._offset_s, offset)
@@ -217,8 +246,15 @@ class ExternalMeter:
             refresh_s=self._offset_err_s, longest_gap_s=_GAP_S,
         )  # fmt: skip
         if len(self._power) < 2:
-            return (absent("failed", f"meter: {self._address} is silent"),)
+            return (absent("failed", f"meter: {self._address}{self._nothing()}"),)
         return tuple(self._told(f) if isinstance(f, EnergyReading) else f for f in found)
+
+    def _nothing(self) -> str:
+        """Return why there is no sample: no lines, or none that can be read."""
+        if not self._unreadable_count:
+            return " is silent"
+        lines = f"{self._unreadable_count} unreadable lines"
+        return f": {lines}, wants seconds,watts, got {self._unreadable!r:.80}"
 
     def _told(self, reading: EnergyReading) -> EnergyReading:
         return reading.model_copy(update={"update_period_s": None})

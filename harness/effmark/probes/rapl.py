@@ -11,9 +11,11 @@ Since CVE-2020-8694 only root may read it unless the owner of the machine decide
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,11 +59,31 @@ class _Zone:
     """One RAPL domain that can be read."""
 
     def __init__(self, folder: Path, socket: str, scope: str) -> None:
-        self._file = str(folder / "energy_uj")
+        self.folder, self._file = folder, str(folder / "energy_uj")
         range_uj = int((folder / "max_energy_range_uj").read_text())
         self.scope = scope
+        self.failure: Missing | None = None
+        """Why it could not be read in this window, if it could not."""
         self.sensor = Sensor("rapl", socket, scope, _ERR_SYS_REL, _RESOLUTION_J)
         self.follower = CounterFollower(unwrapped(self._read, range_uj))
+
+    def start(self) -> None:
+        """Forget earlier windows."""
+        self.failure = None
+        self.follower.start()
+
+    def poll(self) -> float:
+        """Read once; return when to read again, never after a failure."""
+        if self.failure is None:
+            try:
+                return self.follower.poll()
+            except (OSError, ValueError) as error:
+                self.failure = _unreadable(self.folder, error)
+        return math.inf
+
+    def found(self, look: Callable[[], Found]) -> Found:
+        """Return what a look at the counter finds, or why it could not be read."""
+        return look() if self.failure is None else (self.failure,)
 
     def _read(self) -> int:
         """Return the counter in uJ; `Path.read_text` would take four times as long."""
@@ -72,8 +94,16 @@ class _Zone:
             os.close(handle)
 
 
+def _unreadable(folder: Path, error: OSError | ValueError) -> Missing:
+    """Return why a domain is missing, with the remedy where there is one."""
+    if isinstance(error, PermissionError):
+        detail = f"{error.filename or folder}: only root may read it; {_REMEDY}"
+        return absent("not_permitted", detail)
+    return absent("failed", f"{folder}: {type(error).__name__}: {error}")
+
+
 class RaplProbe:
-    """All RAPL domains of this machine."""
+    """All RAPL domains of this machine; one that cannot be read costs its own scope only."""
 
     name: ClassVar[str] = "rapl"
     measures: ClassVar[bool] = True
@@ -81,23 +111,22 @@ class RaplProbe:
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or sysfs_root()
         self._zones: list[_Zone] = []
+        self._hidden: list[tuple[str, Missing]] = []
+        """Scopes of the domains that are there and cannot be read, with the reason."""
         self._window = (0.0, 0.0)
 
     def open(self, target: Target) -> tuple[Instrument, ...] | Missing:
-        """Return the domains that can be read."""
+        """Return the domains that can be read; why others cannot is said with the readings."""
         folder = self._root / "class" / "powercap"
         found = sorted(folder.glob("intel-rapl:*"))
         if not found:
             detail = f"no {folder}/intel-rapl:*; a container must be given it (docker run -v "
             detail += "/sys/class/powercap:/sys/class/powercap:ro); a virtual machine has none"
             return absent("not_present", detail)
-        try:
-            for zone in found:
-                self._add(zone)
-        except PermissionError as error:
-            return absent("not_permitted", f"{error.filename}: only root may read it; {_REMEDY}")
-        except (OSError, ValueError) as error:
-            return absent("failed", f"{type(error).__name__}: {error}")
+        for zone in found:
+            self._add(zone)
+        if not self._zones and self._hidden:
+            return self._hidden[0][1]
         if not self._zones:
             return absent("not_supported", f"{folder} has neither package, dram nor psys")
         return tuple(
@@ -114,23 +143,28 @@ class RaplProbe:
         )
 
     def _add(self, folder: Path) -> None:
-        name = (folder / "name").read_text().strip()
-        scope = _SCOPES.get(re.sub(r"-\d+$", "", name))
-        if scope is None:
-            return
         parent = folder.name.rpartition(":")[0]
-        above = folder.parent / parent / "name"
-        socket = name if ":" not in parent else f"{above.read_text().strip()}/{name}"
-        self._zones.append(_Zone(folder, socket, scope))
+        # without a name it counts as what most domains of its level are, so that no sum lacks it
+        scope: str | None = "dram" if ":" in parent else "package"
+        try:
+            name = (folder / "name").read_text().strip()
+            scope = _SCOPES.get(re.sub(r"-\d+$", "", name))
+            if scope is None:
+                return
+            above = folder.parent / parent / "name"
+            socket = name if ":" not in parent else f"{above.read_text().strip()}/{name}"
+            self._zones.append(_Zone(folder, socket, scope))
+        except (OSError, ValueError) as error:
+            self._hidden.append((scope or "package", _unreadable(folder, error)))
 
     def start(self) -> None:
         """Forget earlier windows."""
         for zone in self._zones:
-            zone.follower.start()
+            zone.start()
 
     def poll(self) -> float:
         """Read all domains."""
-        return min(zone.follower.poll() for zone in self._zones)
+        return min(zone.poll() for zone in self._zones)
 
     def stop(self, start_s: float, end_s: float) -> Found:
         """Return the energy per scope; sockets are added, scopes are not."""
@@ -139,22 +173,30 @@ class RaplProbe:
         )
 
     def ready(self) -> bool:
-        """Return whether every domain has shown its idle power."""
-        return all(zone.follower.knows_idle for zone in self._zones)
+        """Return whether every domain that can be read has shown its idle power."""
+        return all(zone.follower.knows_idle for zone in self._zones if zone.failure is None)
 
     def drain(self, start_s: float, end_s: float) -> Found:
         """Return the energy of a load that ran once."""
-        for zone in self._zones:
+        return self._sums(lambda z: self._drained(z, start_s, end_s), start_s, end_s)
+
+    def _drained(self, zone: _Zone, start_s: float, end_s: float) -> Found:
+        try:
             zone.follower.read_on(end_s)
-        return self._sums(lambda z: drained(z.sensor, z.follower, start_s, end_s), start_s, end_s)
+        except (OSError, ValueError) as error:
+            return (_unreadable(zone.folder, error),)
+        return drained(zone.sensor, zone.follower, start_s, end_s)
 
     def _sums(self, found_of: Callable[[_Zone], Found], start_s: float, end_s: float) -> Found:
         found: Found = ()
         self._window = (start_s, end_s)
-        for scope in dict.fromkeys(zone.scope for zone in self._zones):
+        scopes = [zone.scope for zone in self._zones] + [scope for scope, _ in self._hidden]
+        for scope in dict.fromkeys(scopes):
             zones = [zone for zone in self._zones if zone.scope == scope]
-            parts = [found_of(zone) for zone in zones]
-            found = (*found, *combined(parts, [zone.follower.swing_w() for zone in zones]))
+            parts = [zone.found(partial(found_of, zone)) for zone in zones]
+            hidden = [(why,) for of, why in self._hidden if of == scope]
+            swings = [*(zone.follower.swing_w() for zone in zones), *[None] * len(hidden)]
+            found = (*found, *combined([*parts, *hidden], swings))
         return found
 
     def traces(self) -> tuple[Trace, ...]:
