@@ -303,6 +303,9 @@ class Record(Frozen):
     outcome: Outcome
     detail: str = ""
     """For outcomes other than ok: what happened, in one sentence."""
+    fresh: bool = False
+    """Whether the cell was measured anew on purpose (`--fresh`): then a failure, too, replaces what
+    was there before."""
     validity: Validity = "valid"
     advice: tuple[Advice, ...] = ()
     facts: ModelFacts | None = None

@@ -38,6 +38,7 @@ from effmark.stats import (
     paired_ratio_interval,
     ratio_of_medians_interval,
 )
+from effmark.store import machine_of, standing
 
 __all__ = ["ROWS_SCHEMA_VERSION", "Memory", "Number", "Row", "make_rows", "row_json", "same_cell"]
 
@@ -203,14 +204,12 @@ def _finite(value: float | None) -> float | str | None:
 
 
 def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
-    """Return the records of each cell on each machine, the last good attempt of each repetition."""
-    groups: dict[tuple[str, str, str], dict[int, Record]] = {}
-    for record in records:
-        attempts = groups.setdefault((*same_cell(record.cell), _machine(record)), {})
-        earlier = attempts.get(record.cell.repetition)
-        if earlier is None or record.outcome == "ok" or earlier.outcome != "ok":
-            attempts[record.cell.repetition] = record
-    return [tuple(attempts.values()) for attempts in groups.values()]
+    """Return the records of each cell on each machine: of each repetition the one that counts."""
+    attempts = standing(records, lambda r: (*same_cell(r.cell), r.cell.repetition))
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for ((text, options, _), machine), record in attempts.items():
+        groups.setdefault((text, options, machine), []).append(record)
+    return [tuple(group) for group in groups.values()]
 
 
 def same_cell(cell: Cell) -> tuple[str, str]:
@@ -371,23 +370,18 @@ def _ratio_number(
     return _number(Samples(name, values, weights, "ratio", serial=False, source=source))
 
 
-def _machine(record: Record) -> str:
-    """Return what timings are comparable on; unknown for a cell that never got that far."""
-    return record.environment.device_class if record.environment else ""
-
-
 def _process_key(row: Row) -> tuple[str, ...]:
     """Return what the cells of one model process have in common."""
     record = row.record
     content = (record.cell.model.sha256, record.suite.sha256)
-    return (*row.configuration, *content, _machine(record))
+    return (*row.configuration, *content, machine_of(record))
 
 
 def _baseline_key(row: Row) -> tuple[str, ...]:
     """Return what a row and its baseline must share."""
     cell, suite = row.record.cell, row.record.suite
     asked = (suite.name, str(suite.version), suite.sha256, cell.workload.label)
-    return (cell.model.sha256, cell.device, *asked, _machine(row.record))
+    return (cell.model.sha256, cell.device, *asked, machine_of(row.record))
 
 
 def _index(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from effmark.catalogue import Catalogue, CatalogueAbsent, is_large
 from effmark.errors import SpecError
 from effmark.record import Record
-from effmark.store import read_records
+from effmark.store import countable, read_records
 
 __all__ = ["find_record", "pair_cells", "select_records"]
 
@@ -29,7 +29,7 @@ def select_records(which: str, results: Path) -> list[Record]:
     """
     path = Path(which)
     if path.exists():
-        found = list(read_records(path))
+        found = countable(read_records(path))
         if not found:
             raise SpecError(f"{which!r} holds no readable record")
         return found
@@ -41,7 +41,7 @@ def select_records(which: str, results: Path) -> list[Record]:
         if len(names) > 1:
             raise SpecError(f"{which!r} is short for {len(names)} {kind}s; give more digits")
         if found:
-            return found
+            return countable(found)
     raise SpecError(f"{which!r}: no such file, and no record, run or revision in {str(results)!r}")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -285,3 +286,53 @@ def test_a_record_can_be_shown_whole(effmark: Command, toy: Path) -> None:
     assert shown["id"] == record_id
     assert shown["environment"]["cpu"]
     assert shown["command"].startswith("effmark run ")
+
+
+def _kill_first_worker(run: subprocess.Popen[bytes]) -> None:
+    """Kill the worker that prepares artefacts, as the kernel does for want of memory."""
+    while True:
+        assert run.poll() is None, "the run ended without a worker"
+        for child in psutil.Process(run.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if "effmark.worker" in child.cmdline():
+                    child.kill()
+                    return
+        time.sleep(0.005)
+
+
+def test_a_failed_preparation_touches_only_what_is_unfinished_and_a_later_success_replaces_it(
+    effmark: Command, toy: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    assert effmark("run", str(toy)).returncode == 0
+    (journal,) = results.glob("*/*.jsonl")
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
+    finished = {r.cell.key for r in read_records(results)}
+    running = start(toy, results)
+    _kill_first_worker(running)
+    assert running.wait(timeout=120) == 4
+    failed = [r for r in read_records(results) if r.outcome == "crash"]
+    assert len(failed) == 1
+    assert failed[0].cell.key not in finished
+    assert failed[0].environment is not None
+    (known,) = {r.environment.device_class for r in read_records(results) if r.environment}
+    assert failed[0].environment.device_class == known
+    assert sorted(row["outcome"] for row in rows(effmark)) == ["crash", *["ok"] * 5]
+    assert effmark("run", str(toy)).returncode == 0
+    assert records_in(results) == 7, "the finished cells were not measured again"
+    assert [row["outcome"] for row in rows(effmark)] == ["ok"] * 6
+    assert "<error" not in effmark("export", "junit", "-o", "-").stdout
+
+
+def test_fresh_failures_are_what_was_asked_for(effmark: Command, toy: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert effmark("run", str(toy), "--only", "fp32").returncode == 0
+    suite = [sys.executable, "-m", "effmark", "run", str(toy), "--only", "fp32", "--fresh"]
+    running = subprocess.Popen(
+        [*suite, "--results", str(results)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _kill_first_worker(running)
+    assert running.wait(timeout=120) == 4
+    assert {row["outcome"] for row in rows(effmark)} == {"crash"}
+    assert effmark("run", str(toy), "--only", "fp32").returncode == 0
+    assert {row["outcome"] for row in rows(effmark)} == {"ok"}

@@ -83,7 +83,7 @@ class Catalogue:
         damage.kinds += found.kinds
 
     def _view(self, folder: Path, manifest: Manifest) -> None:
-        """Define `attempts`, all records, and `current`, those that count."""
+        """Define `attempts`, all records, and `current`, those that count (`store.attempts`)."""
         run, columns = self._database.execute, ", ".join(COLUMNS)
         if not manifest.segments:
             empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in COLUMNS.items())
@@ -92,12 +92,22 @@ class Catalogue:
             return
         run(f"CREATE OR REPLACE VIEW attempts AS SELECT {columns} FROM "
             f"{listed(folder, manifest.segments)}")  # fmt: skip
+        self._standing(folder, manifest)
+        nowhere = "SELECT attempt FROM attempts WHERE machine = ''"
+        run("CREATE OR REPLACE TEMP TABLE placed AS SELECT DISTINCT attempt FROM attempts "
+            f"WHERE machine <> '' AND attempt IN ({nowhere})")  # fmt: skip
+        run(f"CREATE OR REPLACE TEMP VIEW current AS SELECT {columns} FROM standing "
+            "WHERE machine <> '' OR attempt NOT IN (SELECT attempt FROM placed)")  # fmt: skip
+
+    def _standing(self, folder: Path, manifest: Manifest) -> None:
+        """Define `standing`: of the attempts at a cell on a machine the one that counts."""
+        run, columns = self._database.execute, ", ".join(COLUMNS)
         base = f"{listed(folder, [manifest.base])} WHERE counts" if manifest.base else ""
         if not manifest.fresh:
-            run(f"CREATE OR REPLACE VIEW current AS SELECT {columns} FROM {base}")
+            run(f"CREATE OR REPLACE VIEW standing AS SELECT {columns} FROM {base}")
             return
         fresh = listed(folder, manifest.fresh)
-        keys = "slot, outcome, stamp, line, journal"
+        keys = "slot, outcome, fresh, stamp, line, journal"
         known = f"SELECT {keys}, true AS is_new FROM {fresh}"
         if base:
             rivals = f"SELECT {keys}, false FROM {base} AND slot IN (SELECT slot FROM {fresh})"
@@ -109,7 +119,7 @@ class Catalogue:
         if base:
             beaten = "SELECT slot FROM newest WHERE is_new"
             view += f" UNION ALL SELECT {columns} FROM {base} AND slot NOT IN ({beaten})"
-        run(f"CREATE OR REPLACE TEMP VIEW current AS {view}")
+        run(f"CREATE OR REPLACE VIEW standing AS {view}")
 
     @property
     def _broken(self) -> type[Exception]:

@@ -20,7 +20,7 @@ from effmark.samples import Samples, metric_samples
 from effmark.stats import needed_samples
 from effmark.stats.arrays import ascending
 from effmark.stats.quantiles import quantile
-from effmark.store import Place
+from effmark.store import Place, machine_of
 
 __all__ = ["COLUMNS", "NUMBERS", "line_of", "line_values"]
 
@@ -33,21 +33,22 @@ COLUMNS: dict[str, str] = {
     "options": "VARCHAR", "device": "VARCHAR", "threads": "INTEGER", "workload": "VARCHAR",
     "kind": "VARCHAR", "machine": "VARCHAR", "outcome": "VARCHAR", "validity": "VARCHAR",
     "emulated": "BOOLEAN", "random": "BOOLEAN", "baseline": "BOOLEAN", "estimated": "BOOLEAN",
-    "slot": "UBIGINT", "cell": "UBIGINT", "process": "UBIGINT", "family": "UBIGINT",
+    "fresh": "BOOLEAN", "attempt": "UBIGINT", "slot": "UBIGINT", "cell": "UBIGINT",
+    "process": "UBIGINT", "family": "UBIGINT",
     "journal": "INTEGER", "stamp": "VARCHAR", "line": "INTEGER", "start": "BIGINT",
     "length": "INTEGER",
     **dict.fromkeys(NUMBERS, "DOUBLE"),
 }  # fmt: skip
-"""Names and types. `slot`: attempts of one repetition of a cell on a machine replace each other;
-`cell`: repetitions of a cell on a machine are one row; `process`: rows that one model process
-measures; `family`: rows of one model, suite and machine, beyond which no number of a row depends
-on another."""
+"""Names and types. `attempt`: a repetition of a cell, on whatever machine; `slot`: attempts of one
+repetition of a cell on a machine replace each other; `cell`: repetitions of a cell on a machine are
+one row; `process`: rows that one model process measures; `family`: rows of one model, suite and
+machine, beyond which no number of a row depends on another."""
 
 
 def line_of(record: Record, place: Place, journal: int) -> str:
     """Return the line of a record as JSON; numbers that it does not have are left out."""
     cell, environment, facts = record.cell, record.environment, record.facts
-    machine = environment.device_class if environment else ""
+    machine = machine_of(record)
     same = "".join(same_cell(cell))
     options = " ".join(f"{k}={v}" for k, v in sorted(cell.options.items()))
     family = cell.model.sha256, record.suite.sha256, machine
@@ -65,6 +66,7 @@ def line_of(record: Record, place: Place, journal: int) -> str:
         "emulated": facts is not None and facts.kernel == "emulated",
         "random": facts is not None and facts.weights == "random",
         "baseline": record.is_baseline,
+        "fresh": record.fresh, "attempt": _number_of(same, cell.repetition),
         "slot": _number_of(same, cell.repetition, machine), "cell": _number_of(same, machine),
         "process": _number_of(cell.model.name, cell.adapter, cell.precision, options,
                               cell.device, *family), "family": _number_of(*family),

@@ -19,8 +19,8 @@ _CAREFUL = {
     "preserve_insertion_order": "false",
 }
 _FORM = "(FORMAT parquet, COMPRESSION zstd)"
-NEWEST = "outcome = 'ok' DESC, stamp DESC, line DESC"
-"""Which attempt counts: the last good one; the order of journals and lines, never of clocks."""
+NEWEST = "(outcome = 'ok' OR fresh) DESC, stamp DESC, line DESC"
+"""Which attempt counts, as in `store.attempts`: by order of journals and lines, never by clocks."""
 
 
 def connect() -> Any:

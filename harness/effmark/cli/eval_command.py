@@ -92,7 +92,8 @@ def command(
     plan = make_plan(suite, default_cache())
     with show_progress(plan, {}) as observer:
         argv = ["effmark", *sys.argv[1:]]
-        records = Session(plan, results_folder(results), default_cache(), observer, argv).run({})
+        folder = results_folder(results)
+        records = Session(plan, folder, default_cache(), observer, argv, fresh=True).run({})
     if as_json:
         tables = [json.loads(r.notes["lm_eval"]) for r in records if "lm_eval" in r.notes]
         click.echo(json.dumps({name: row for table in tables for name, row in table.items()}))

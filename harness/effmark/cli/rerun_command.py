@@ -35,7 +35,8 @@ def command(record: str, results: str | None, into: str | None, as_json: bool) -
     plan = plan_again(found[0], default_cache())
     with show_progress(plan, {}) as observer:
         target = results_folder(into) if into else folder
-        session = Session(plan, target, default_cache(), observer, ["effmark", *sys.argv[1:]])
+        argv = ["effmark", *sys.argv[1:]]
+        session = Session(plan, target, default_cache(), observer, argv, fresh=True)
         (new,) = session.run({})
     comparison = compare_records(found[0], new)
     click.echo(json.dumps(comparison_json(comparison)) if as_json else comparison_text(comparison))

@@ -58,13 +58,13 @@ def command(
     """Measure SUITE (an installed name or a .yaml file); KEY=VALUE overrides parts of it."""
     folder = results_folder(results)
     plan, records = plan_for(suite, overrides, profile, models, only, repetitions, folder)
-    done = {} if fresh else latest(iter(records))
+    done = {} if fresh else latest(records)
     argv = ["effmark", *sys.argv[1:]]
     with show_progress(plan, done) as observer:
-        session = Session(plan, folder, default_cache(), observer, argv)
+        session = Session(plan, folder, default_cache(), observer, argv, fresh=fresh)
         new = session.run_interleaved(done) if interleave else session.run(done)
     keys = {cell.key for cell in plan.cells}
-    ours = [r for r in latest(iter([*records, *new])).values() if r.cell.key in keys]
+    ours = [r for r in latest([*records, *new]).values() if r.cell.key in keys]
     if as_json:
         for record in ours:
             click.echo(record.model_dump_json())

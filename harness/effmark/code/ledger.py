@@ -22,7 +22,7 @@ from typing import Any
 
 from effmark.errors import SpecError
 from effmark.record import Record
-from effmark.store import Damage, read_records
+from effmark.store import Damage, latest, read_records
 from effmark.strict_json import parse_json
 
 __all__ = ["Attempt", "Call", "Key", "attempts_of", "read_attempts", "read_scores"]
@@ -123,10 +123,10 @@ def _is_record(raw: bytes) -> bool:
 def _folder_lines(path: Path) -> Iterator[_Line]:
     """Yield the calls in the records of a journal or of a folder of journals."""
     damage = Damage()
-    latest = {record.cell.key: record for record in read_records(path, damage)}
+    current = latest(read_records(path, damage))
     if damage.places:
         raise SpecError(f"ledger {damage.places[0]}: a damaged record; remove the line")
-    records = [record for record in latest.values() if record.notes.get("ledger")]
+    records = [record for record in current.values() if record.notes.get("ledger")]
     if not records:
         raise SpecError(f"ledger {str(path)!r}: no record of generated solutions in it")
     several = len({record.cell.workload.label for record in records}) > 1

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import psutil
 
+from effmark.environment import capture_environment
 from effmark.executors.local import LocalWorker, WorkerFailed
 from effmark.executors.station import Observer, Orders, Station
 from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
 from effmark.probes.lock import device_lock
 from effmark.probes.peaks import machine_peaks
-from effmark.record import FINAL, Missing, Record
+from effmark.record import FINAL, Environment, Missing, Record
 from effmark.spec import Cell, Tasks
 from effmark.store import Journal
 from effmark.task_files import task_files
@@ -36,7 +37,14 @@ class Session:
     """One run of a plan into one results folder."""
 
     def __init__(
-        self, plan: Plan, results: Path, cache: Path, observer: Observer, command: Sequence[str]
+        self,
+        plan: Plan,
+        results: Path,
+        cache: Path,
+        observer: Observer,
+        command: Sequence[str],
+        *,
+        fresh: bool = False,
     ) -> None:
         self.plan = plan
         self._observer = observer
@@ -45,11 +53,16 @@ class Session:
         self._orders = Orders(plan.suite, plan.suite_ref, cache, memory_b, shlex.join(command))
         self._journal = Journal(results, plan.suite_ref.name, plan.suite_ref.version)
         self._new: list[Record] = []
+        self._machine: Environment | None = None
+        self._fresh = fresh
+        """Whether cells are measured anew on purpose: then their failures replace results."""
+        self._kept: set[str] = set()
+        """Keys of cells that are finished: no failure is written over them."""
 
     def run(self, done: dict[str, Record]) -> list[Record]:
         """Run what is not done yet, one process after the other; return the new records."""
-        kept = _kept(done, self.plan)
-        pending = [(p, [c for c in p.cells if c.key not in kept]) for p in self.plan.processes]
+        self._kept = _kept(done, self.plan)
+        pending = [(p, self._unfinished(p.cells)) for p in self.plan.processes]
         pending = [(process, cells) for process, cells in pending if cells]
         with self._journal, self._device():
             ready = self._prepare([process for process, _ in pending])
@@ -64,11 +77,11 @@ class Session:
         As many processes as fit into memory are alive at once, the baseline always among them.
         A party of which one cell is missing runs again as a whole: pairs are made of both.
         """
-        kept = _kept(done, self.plan)
+        self._kept = _kept(done, self.plan)
         with self._journal, self._device():
             ready = self._prepare(self.plan.processes)
             for party in parties([p for p in self.plan.processes if p in ready], self._orders):
-                if not all(cell.key in kept for process in party for cell in process.cells):
+                if any(self._unfinished(process.cells) for process in party):
                     self._measure_together(party)
         return self._new
 
@@ -153,11 +166,14 @@ class Session:
         for number, cell in enumerate(cells):
             if station is None:
                 return
+            found: Record | WorkerFailed
             try:
-                self._keep(station.run(cell))
+                found = station.run(cell)
+                self._keep(found)
             except WorkerFailed as failure:
+                found = failure
                 self._fail(process, [cell], failure)
-            if self._new[-1].outcome in ("crash", "timeout", "oom"):
+            if found.outcome in ("crash", "timeout", "oom"):
                 station.close()  # what is left runs in a process that has not been through this
                 left = cells[number + 1 :]
                 station = self._open(process, left) if left else None
@@ -176,7 +192,7 @@ class Session:
                     self._keep(found)
                 else:
                     self._fail(station.process, [station.process.cells[number]], found)
-                if self._new[-1].outcome in ("crash", "timeout", "oom"):
+                if found.outcome in ("crash", "timeout", "oom"):
                     station.close()
                     stations.remove(station)
                     self._measure(station.process, station.process.cells[number + 1 :])
@@ -185,8 +201,8 @@ class Session:
             self._observer.process(station.process, "done")
 
     def _fail(self, process: ProcessPlan, cells: Sequence[Cell], failure: WorkerFailed) -> None:
-        """Keep the records of cells that gave none themselves."""
-        for cell in cells:
+        """Keep the records of unfinished cells that gave none themselves."""
+        for cell in self._unfinished(cells):
             now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             self._keep(
                 Record(
@@ -200,13 +216,25 @@ class Session:
                     is_baseline=process.is_reference,
                     outcome=failure.outcome,
                     detail=failure.detail,
+                    environment=self._environment(),
                     measurements=failure.memory,
                     command=self._orders.command,
                 )
             )
 
+    def _unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
+        return [cell for cell in cells if cell.key not in self._kept]
+
+    def _environment(self) -> Environment:
+        """Return the machine as a worker would have found it: a failure belongs to it, too."""
+        if self._machine is None:
+            self._machine = capture_environment({})
+        state = {"state": dict(self._orders.state), "unknown": dict(self._orders.unknown)}
+        return self._machine.model_copy(update=state)
+
     def _keep(self, record: Record) -> None:
         """Put a record on disk, then tell people."""
+        record = record.model_copy(update={"fresh": self._fresh})
         self._journal.append(record)
         self._new.append(record)
         self._observer.record(record)

@@ -6,6 +6,7 @@ killed leaves at most one torn line, which readers count and skip, and no two wr
 file. What lies beside the journals (`.effmark-cache`) can be deleted at any time.
 """
 
+from effmark.store.attempts import countable, latest, machine_of, standing
 from effmark.store.damage import Damage
 from effmark.store.journal import Journal, results_folder
 from effmark.store.lines import decode, encode
@@ -13,7 +14,6 @@ from effmark.store.migrations import MIGRATIONS, upgrade
 from effmark.store.reading import (
     Place,
     journals_of,
-    latest,
     parse,
     place_order,
     read_lines,
@@ -25,14 +25,17 @@ __all__ = [
     "Damage",
     "Journal",
     "Place",
+    "countable",
     "decode",
     "encode",
     "journals_of",
     "latest",
+    "machine_of",
     "parse",
     "place_order",
     "read_lines",
     "read_records",
     "results_folder",
+    "standing",
     "upgrade",
 ]

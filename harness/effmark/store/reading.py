@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from effmark.store.migrations import upgrade
 __all__ = [
     "Place",
     "journals_of",
-    "latest",
     "parse",
     "place_order",
     "read_lines",
@@ -140,8 +139,3 @@ def parse(raw: bytes) -> Record | Unreadable:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return Unreadable("invalid", f"{where}: {first['msg']}")
-
-
-def latest(records: Iterable[Record]) -> dict[str, Record]:
-    """Return the last record of each cell key; a later attempt replaces an earlier one."""
-    return {record.cell.key: record for record in records}
