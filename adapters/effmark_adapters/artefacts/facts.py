@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from effmark.folder_weights import named_weight_files
 from effmark.scores.architecture import architecture_from_config, kv_elements_per_token
 from effmark.scores.flops import decode_flops_per_token
 
@@ -56,8 +57,8 @@ def flops_per_token(config: dict[str, Any]) -> float:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the weight files of a Hugging Face folder: safetensors, else the older format."""
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    """Return the weight files of a Hugging Face folder that its config or its index names."""
+    return named_weight_files(folder)
 
 
 def bytes_on_disk(paths: Iterable[Path]) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.folder_weights import named_weight_files
 from effmark.gguf_header import gguf_shards
 
 __all__ = ["Source", "Tensor", "Value", "from_folder", "from_gguf"]
@@ -249,8 +250,8 @@ def _interleave(weight: Any, heads: int) -> Any:
 
 
 def _safetensors(folder: Path) -> dict[str, tuple[tuple[int, ...], Callable[[], Any]]]:
-    """Return shape and reader of every tensor in the folder's safetensors files."""
-    paths = sorted(folder.glob("*.safetensors"))
+    """Return shape and reader of every tensor in the safetensors files that the folder names."""
+    paths = [path for path in named_weight_files(folder) if path.suffix == ".safetensors"]
     if not paths:
         raise PrerequisiteError(f"model folder {str(folder)!r} has no *.safetensors; it needs one")
     found: dict[str, tuple[tuple[int, ...], Callable[[], Any]]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from effmark.adapter import LoadRequest
-from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.errors import EffmarkError, PrerequisiteError, UnsupportedError
 from effmark.spec import ModelRef
 from effmark_adapters.artefacts.gguf_types import choose_type
 
@@ -154,7 +154,7 @@ def test_what_the_converter_does_not_know_it_refuses_by_name(
 def test_a_folder_without_a_file_says_which(tiny: Any, tmp_path: Path, name: str) -> None:
     model = changed(tiny, tmp_path, "config.json")
     (model.folder / name).unlink()
-    with pytest.raises(PrerequisiteError, match=r"safetensors" if "safe" in name else name):
+    with pytest.raises(EffmarkError, match=r"safetensors" if "safe" in name else name):
         make(model.request(tmp_path / "cache", "f32"))
 
 
