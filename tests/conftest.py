@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -32,6 +34,17 @@ def shared_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared test data at {folder}; set EFFMARK_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> ModuleType:
+    """The builder of tiny random models, a module: `make(folder, family, ...)`, `families()`."""
+    path = ROOT / "tests/models/tiny_models.py"
+    spec = importlib.util.spec_from_file_location("tiny_models", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
