@@ -22,8 +22,9 @@ from typing import Any
 
 from effmark.errors import SpecError
 from effmark.record import Record
+from effmark.regular_files import given_bytes
 from effmark.store import Damage, latest, read_records
-from effmark.strict_json import parse_json
+from effmark.strict_json import decoded_text, encoding_of, parse_json
 
 __all__ = ["Attempt", "Call", "Key", "attempts_of", "read_attempts", "read_scores"]
 
@@ -104,10 +105,9 @@ def _added_up(lines: Iterable[_Line]) -> list[Attempt]:
 
 
 def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"ledger {str(path)!r} cannot be read: {error}") from error
+    raw = given_bytes(path, "ledger")
+    if encoding_of(raw)[0]:
+        raw = decoded_text(raw, f"ledger {str(path)!r}").encode()
     rows = [(i, row) for i, row in enumerate(raw.split(b"\n"), start=1) if row.strip()]
     if rows and _is_record(rows[0][1]):
         yield from _folder_lines(path)
@@ -207,11 +207,7 @@ def read_scores(path: Path) -> dict[tuple[str, int], float]:
         SpecError: the file is not that; the sample and what is wrong with it are named.
     """
     what = f"scores {str(path)!r}"
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{what} cannot be read: {error}") from error
-    body = parse_json(raw, what)
+    body = parse_json(given_bytes(path, "scores"), what)
     samples = body.get("samples") if isinstance(body, dict) else None
     if not isinstance(samples, list):
         raise SpecError(f"{what}: not the JSON of `effmark score code`: no list 'samples'")
