@@ -7,13 +7,14 @@ texts are separate samples. A JSON array of arrays (ENAMEL) holds the samples of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from effmark.errors import SpecError
 from effmark.regular_files import given_bytes
-from effmark.strict_json import decoded_text, encoding_of, parse_json
+from effmark.strict_json import parse_json, text_lines
 
 __all__ = ["Sample", "read_solutions"]
 
@@ -37,21 +38,19 @@ def read_solutions(path: Path) -> list[Sample]:
         SpecError: the file or a line of it is not what it should be; the line is named.
     """
     raw = given_bytes(path, "solutions")
-    if encoding_of(raw)[0]:
-        raw = decoded_text(raw, str(path)).encode()
-    if raw.lstrip()[:1] == b"[":
+    lines = text_lines(raw, str(path))
+    begun = list(itertools.islice(lines, 1))
+    if begun and begun[0][1].lstrip().startswith("["):
         return list(_from_array(raw, path))
     samples = [
-        _sample(line, f"{path}:{number}", number)
-        for number, line in enumerate(raw.split(b"\n"), start=1)
-        if line.strip()
+        _sample(line, f"{path}:{number}", number) for number, line in itertools.chain(begun, lines)
     ]
     if not samples:
         raise SpecError(f"solutions {str(path)!r}: no samples; give one JSON object a line")
     return samples
 
 
-def _sample(raw: bytes, where: str, line: int) -> Sample:
+def _sample(raw: str, where: str, line: int) -> Sample:
     entry = parse_json(raw, where)
     if not isinstance(entry, dict):
         raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
