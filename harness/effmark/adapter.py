@@ -47,9 +47,10 @@ __all__ = [
     "Infers",
     "LoadRequest",
     "OnStep",
-    "Replays",
     "Sampling",
     "Scores",
+    "SpecialTokens",
+    "TellsSpecialTokens",
     "Tokenizes",
 ]
 
@@ -154,9 +155,36 @@ class Tokenizes(Protocol):
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the prompt text that the model's chat template makes of messages.
 
+        It is ready for the assistant's words; where the last message is the assistant's, these are
+        left open, so that the model continues them.
+
         Raises:
             UnsupportedError: the model has no chat template.
         """
+
+
+class SpecialTokens(Frozen):
+    """The tokens of a tokenizer that are no text, and how it uses them."""
+
+    ids: dict[str, int] = {}
+    """By the text that stands for each; `decode` leaves them out."""
+    start: tuple[int, ...] = ()
+    """What the tokenizer puts before a text by its own rule; `encode` does not."""
+    bos: int | None = None
+    eos: int | None = None
+    ends: tuple[int, ...] = ()
+    """Every token that ends an answer, as the files of the model say."""
+
+
+@runtime_checkable
+class TellsSpecialTokens(Protocol):
+    """An adapter that knows the special tokens of its model.
+
+    Without it, evaluations find stop strings in text only and take begin and end from the config.
+    """
+
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens of the loaded model."""
 
 
 @runtime_checkable
@@ -188,24 +216,6 @@ class Scores(Tokenizes, Protocol):
         Row i holds natural-log probabilities (float32) of the token at position i of the
         continuation, given the context and the continuation before it. Contexts hold at least
         one token. Pairs with equal contexts may share its computation.
-        """
-
-
-@runtime_checkable
-class Replays(Generates, Protocol):
-    """A generating adapter that can show what its decode path computes, for the proof."""
-
-    def replay(
-        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
-    ) -> list[Array]:
-        """Return for each prompt the log-probabilities [len(continuation), vocabulary] of decoding.
-
-        Args:
-            prompts: token ids, at least one per prompt; lengths may differ.
-            continuations: the ids that decoding is made to choose, equally many for each prompt.
-
-        Row i holds natural-log probabilities (float32) from which `generate` would have chosen
-        token i: by the same prefill of the batch, the same cache and the same steps.
         """
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.adapter import SpecialTokens
+from effmark.errors import PrerequisiteError
+from effmark_adapters.artefacts.chat_template import (
+    SPECIAL_TOKENS,
+    find_template,
+    render_chat,
+)
 
 __all__ = ["ReadsText", "TextTokenizer"]
 
@@ -38,7 +43,7 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._settings = _read(folder / "tokenizer_config.json")
+        self._settings = _settings(folder)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; special tokens only where the text spells them."""
@@ -49,42 +54,39 @@ class TextTokenizer:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Return the prompt text of messages, ready for the answer.
+        """Return the prompt text of messages, ready for the assistant's words.
 
         Raises:
             UnsupportedError: the model has no chat template.
         """
-        from jinja2.exceptions import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        subject = f"model {self._folder.name!r}"
+        template = find_template(self._folder, self._settings, subject)
+        return render_chat(template, messages, self._named(), subject)
 
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens, and what stands before a text by the tokenizer's own rule."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        ids = {str(token.content): int(i) for i, token in added.items() if token.special}
+        named, config = self._named(), _read(self._folder / "config.json")
+        eos = named.get("eos_token")
+        ends = {ids[eos]} if eos in ids else set()
+        for table in (config, _read(self._folder / "generation_config.json")):
+            ends |= _numbers(table.get("eos_token_id"))
+        return SpecialTokens(
+            ids=ids,
+            start=tuple(self._tokenizer.encode("", add_special_tokens=True).ids),
+            bos=self._number(named.get("bos_token")),
+            eos=self._number(eos),
+            ends=tuple(sorted(ends)),
         )
-        environment.filters["tojson"] = _to_json
-        environment.globals.update(raise_exception=_refuse, strftime_now=_now)
-        special = {
-            name: _content(self._settings.get(name))
-            for name in ("bos_token", "eos_token", "pad_token", "unk_token")
-        }
-        try:
-            template = environment.from_string(self._template())
-            text = template.render(messages=list(messages), add_generation_prompt=True, **special)
-        except TemplateError as error:
-            raise UnsupportedError(
-                f"the chat template of {self._folder.name!r} cannot render these messages: {error}"
-            ) from error
-        return str(text)
 
-    def _template(self) -> str:
-        path = self._folder / "chat_template.jinja"
-        if path.is_file():
-            return path.read_text("utf-8")
-        found = self._settings.get("chat_template")
-        if isinstance(found, list):  # several named ones
-            found = {entry["name"]: entry["template"] for entry in found}.get("default")
-        if not isinstance(found, str):
-            raise UnsupportedError(f"model {self._folder.name!r} has no chat template")
-        return found
+    def _number(self, token: str | None) -> int | None:
+        return None if token is None else self._tokenizer.token_to_id(token)
+
+    def _named(self) -> dict[str, str]:
+        """Return the named special tokens that there are, by name."""
+        found = {name: _content(self._settings.get(name)) for name in SPECIAL_TOKENS}
+        return {name: text for name, text in found.items() if text}
 
 
 class ReadsText(ABC):
@@ -106,9 +108,27 @@ class ReadsText(ABC):
         """Return the prompt that the model's chat template makes of messages."""
         return self._text().chat(messages)
 
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens of the model's tokenizer."""
+        return self._text().special_tokens()
+
 
 def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a tokenizer; older folders name special tokens in a file apart."""
+    found = _read(folder / "tokenizer_config.json")
+    if "added_tokens_decoder" not in found:
+        found |= _read(folder / "special_tokens_map.json")
+    return found
+
+
+def _numbers(value: Any) -> set[int]:
+    """Return the token ids of a setting that is one, a list, or nothing."""
+    values = value if isinstance(value, list) else [value]
+    return {number for number in values if type(number) is int}
 
 
 def _content(token: Any) -> str:
@@ -116,17 +136,3 @@ def _content(token: Any) -> str:
     if isinstance(token, dict):
         return str(token.get("content", ""))
     return str(token or "")
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _refuse(message: str) -> None:
-    from jinja2.exceptions import TemplateError
-
-    raise TemplateError(message)
-
-
-def _now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)

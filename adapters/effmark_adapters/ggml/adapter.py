@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
-from effmark.adapter import Array, Generation, LoadRequest, OnStep
+from effmark.adapter import Array, Generation, LoadRequest, OnStep, SpecialTokens
 from effmark.errors import (
     AdapterError,
     OutOfMemoryError,
@@ -19,6 +19,7 @@ from effmark.errors import (
     UnsupportedError,
 )
 from effmark.record import ModelFacts
+from effmark_adapters.artefacts.chat_template import render_chat
 from effmark_adapters.artefacts.facts import (
     context_tokens,
     flops_per_token,
@@ -26,7 +27,6 @@ from effmark_adapters.artefacts.facts import (
 )
 from effmark_adapters.artefacts.gguf_file import AS_IS, GgufFile, gguf_file
 from effmark_adapters.artefacts.gguf_types import PRECISIONS
-from effmark_adapters.ggml.chat import render_chat
 from effmark_adapters.ggml.library import Library, open_library
 from effmark_adapters.ggml.model import BATCH_TOKENS, Chooser, LoadedModel
 
@@ -173,8 +173,16 @@ class GgufAdapter:
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the prompt that the file's chat template makes."""
-        model, _ = self._loaded()
-        return render_chat(model.chat_template(), messages, model.special_tokens())
+        model, request = self._loaded()
+        template = model.chat_template()
+        if template is None:
+            raise UnsupportedError(f"model {request.model.name!r} has no chat template")
+        named = model.named_tokens()
+        return render_chat(template, messages, named, f"model {request.model.name!r}")
+
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens of the file's own tokenizer."""
+        return self._loaded()[0].special_tokens()
 
     def synchronize(self) -> None:
         """Return when llama.cpp is idle."""

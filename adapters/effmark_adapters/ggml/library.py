@@ -99,7 +99,11 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llama_tokenize": (_I, (_P, _S, _I, _P, _I, ctypes.c_bool, ctypes.c_bool)),
     "llama_vocab_bos": (_I, (_P,)),
     "llama_vocab_eos": (_I, (_P,)),
+    "llama_vocab_is_control": (ctypes.c_bool, (_P, _I)),
+    "llama_vocab_is_eog": (ctypes.c_bool, (_P, _I)),
     "llama_vocab_n_tokens": (_I, (_P,)),
+    "llama_vocab_pad": (_I, (_P,)),
+    "llama_vocab_sep": (_I, (_P,)),
 }
 _FIRST_DEFAULTS = (512, 2048, 512, 1)
 """n_ctx, n_batch, n_ubatch, n_seq_max: how llama_context_params begins, and its defaults."""

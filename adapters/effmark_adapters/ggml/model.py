@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from effmark.adapter import Sampling
+from effmark.adapter import Sampling, SpecialTokens
 from effmark.errors import AdapterError, OutOfMemoryError
 from effmark_adapters.ggml.library import Batch, Library, drain_log
 
@@ -145,13 +145,18 @@ class LoadedModel:
         """Return when all work is done."""
         self._library.llama_synchronize(self._context)
 
-    def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text; special tokens in it are read as such."""
+    def encode(self, text: str, *, start: bool = False) -> list[int]:
+        """Return the token ids of a text; special tokens in it are read as such.
+
+        Args:
+            text: The text.
+            start: Whether what the tokenizer puts before a text by its own rule comes first.
+        """
         raw = text.encode()
         room = len(raw) + 8
         found = (ctypes.c_int32 * room)()
         count = self._library.llama_tokenize(
-            self.vocabulary, raw, len(raw), found, room, False, True
+            self.vocabulary, raw, len(raw), found, room, start, True
         )
         if count < 0:
             raise AdapterError(f"llama_tokenize needs {-count} tokens for {len(raw)} bytes")
@@ -174,16 +179,34 @@ class LoadedModel:
         template: bytes | None = self._library.llama_model_chat_template(self._model, None)
         return None if template is None else template.decode()
 
-    def special_tokens(self) -> dict[str, str]:
-        """Return the texts of `bos_token` and `eos_token`, as chat templates name them."""
+    def named_tokens(self) -> dict[str, str]:
+        """Return the texts of the special tokens that chat templates name, as far as there are."""
+        library, vocabulary = self._library, self.vocabulary
         numbers = {
-            "bos_token": self._library.llama_vocab_bos(self.vocabulary),
-            "eos_token": self._library.llama_vocab_eos(self.vocabulary),
+            "bos_token": library.llama_vocab_bos(vocabulary),
+            "eos_token": library.llama_vocab_eos(vocabulary),
+            "pad_token": library.llama_vocab_pad(vocabulary),
+            "sep_token": library.llama_vocab_sep(vocabulary),
         }
-        return {
-            name: self.piece(number, special=True).decode() if number >= 0 else ""
-            for name, number in numbers.items()
-        }
+        return {name: self._name(number) for name, number in numbers.items() if number >= 0}
+
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens as the file has them."""
+        library, vocabulary = self._library, self.vocabulary
+        tokens = range(self.vocabulary_count)
+        bos, eos = library.llama_vocab_bos(vocabulary), library.llama_vocab_eos(vocabulary)
+        special = [token for token in tokens if library.llama_vocab_is_control(vocabulary, token)]
+        return SpecialTokens(
+            ids={self._name(token): token for token in special},
+            start=tuple(self.encode("", start=True)),
+            bos=bos if bos >= 0 else None,
+            eos=eos if eos >= 0 else None,
+            ends=tuple(token for token in tokens if library.llama_vocab_is_eog(vocabulary, token)),
+        )
+
+    def _name(self, token: int) -> str:
+        """Return the text that stands for a special token."""
+        return self.piece(token, special=True).decode(errors="replace")
 
     def cache_b(self) -> int | None:
         """Return the bytes of the cache, as llama.cpp said when it took them; None: it did not."""
