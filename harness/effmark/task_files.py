@@ -7,6 +7,7 @@ it is a group, its members, which stand beside it.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,6 @@ import yaml
 
 from effmark.errors import SpecError
 from effmark.registry import suite_folders
-from effmark.regular_files import given_bytes
-from effmark.strict_json import decoded_text
-from effmark.strict_yaml import StrictLoader, parse_yaml
 
 __all__ = ["dump_task", "read_task", "task_files"]
 
@@ -27,7 +25,7 @@ def task_files(name: str) -> list[Path]:
     """Return the files of a local task, the named one first; none for a task of lm-eval's own.
 
     Args:
-        name: a task or group that a suite brings, or a path that ends in `.yaml`.
+        name: a group that a suite brings, a task in one, or a path that ends in `.yaml`.
 
     Raises:
         SpecError: no such file, not YAML, or a name that is nearly that of a suite's task.
@@ -38,12 +36,25 @@ def task_files(name: str) -> list[Path]:
             raise SpecError(f"task file {name!r}: no such file")
         return _closure(path)
     known = {p.name: p for f in suite_folders() for p in sorted(f.glob("tasks/*")) if p.is_dir()}
-    if name in known:
-        return sorted(path for path in known[name].iterdir() if path.is_file())
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)
+    members = {} if name in known else _members(known.values())
+    folder = known.get(name) or members.get(name)
+    if folder is not None:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    close = difflib.get_close_matches(name, [*known, *members], n=1, cutoff=0.75)
     if close:
         raise SpecError(f"no task named {name!r}; did you mean {close[0]!r}?")
     return []
+
+
+def _members(folders: Iterable[Path]) -> dict[str, Path]:
+    """Return the folders of the tasks that stand in groups of suites, by name."""
+    found = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.yaml")):
+            name = read_task(path).get("task")
+            if isinstance(name, str):
+                found[name] = folder
+    return found
 
 
 def read_task(path: Path) -> dict[str, Any]:
@@ -52,8 +63,13 @@ def read_task(path: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is not YAML, or not a table.
     """
-    where = f"task file {str(path)!r}"
-    table = parse_yaml(decoded_text(given_bytes(path, "task file"), where), where, _Loader).data
+    try:
+        table = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"task file {str(path)!r}:{line}: not YAML: {error.problem}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpecError(f"task file {str(path)!r} cannot be read: {error}") from error
     if not isinstance(table, dict):
         raise SpecError(f"task file {str(path)!r}: not a table of keys and values")
     return table
@@ -94,7 +110,7 @@ class _Function(str):
     """`!function module.name` of lm-eval: kept as it is, never looked up here."""
 
 
-class _Loader(StrictLoader):
+class _Loader(yaml.SafeLoader):
     pass
 
 

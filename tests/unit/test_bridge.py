@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from effmark.adapter import LoadRequest
 from effmark.errors import SpecError, UnsupportedError
 from effmark.models import resolve_model
+from effmark.quality.answers import Answer
+from effmark.quality.batches import batches, cut, texts
 from effmark.registry import adapter_class
 from effmark.spec import Tasks
 from effmark.suites import data_file
@@ -117,35 +119,68 @@ def test_a_task_group_scores_as_in_the_hf_model(
 
 
 def test_requests_that_differ_in_their_last_token_are_computed_once() -> None:
-    from effmark.quality.bridge import _texts
-
-    pairs = [(("", ""), [1, 2], [3]), (("", ""), [1, 2], [4]), (("", ""), [1], [2, 5])]
-    (only,) = _texts(pairs, length=16)
+    (only,) = texts([([1, 2], [3]), ([1, 2], [4]), ([1], [2, 5])])
     assert (only.context, only.continuation, only.requests) == ([1], [2, 5], [0, 1, 2])
 
 
 def test_batches_keep_contexts_together_and_bound_the_rows() -> None:
-    from effmark.quality.bridge import _batches, _texts
-
-    pairs = [(("", ""), [1, context], [n, 0]) for n in range(3) for context in (7, 8)]
-    texts = _texts(pairs, length=16)
-    by_context = [[t.context[1] for t in batch] for batch in _batches(texts, 2, 100)]
+    asked = texts([([1, context], [n, 0]) for n in range(3) for context in (7, 8)])
+    by_context = [[t.context[1] for t in batch] for batch in batches(asked, 2, 100)]
     assert by_context == [[7, 7, 7], [8, 8, 8]]
-    assert [len(batch) for batch in _batches(texts, 100, 4)] == [2, 2, 2]
-    starts = _texts([(("", ""), [1], [n, *[0] * n]) for n in range(6)], length=16)
-    sizes = [[len(t.continuation) for t in batch] for batch in _batches(starts, 2, 100)]
+    assert [len(batch) for batch in batches(asked, 100, 4)] == [2, 2, 2]
+    starts = texts([([1], [n, *[0] * n]) for n in range(6)])
+    sizes = [[len(t.continuation) for t in batch] for batch in batches(starts, 2, 100)]
     assert sizes == [[6, 5], [4, 3], [2, 1]]
 
 
-def test_a_stop_is_found_across_tokens_and_nothing_follows_it() -> None:
-    from effmark.quality.bridge import _Answer
-    from effmark_adapters.null import NullAdapter
+def answer(pieces: list[str], stops: list[str], special: Collection[int] = ()) -> Answer:
+    """Return an answer of tokens that are numbers of pieces, all given."""
 
-    answer = _Answer(NullAdapter(), ["\n\n"])
-    for token in b"one\n\ntwo":
-        answer.add(token)
-    assert answer.ended
-    assert answer.text() == "one"
+    def decode(ids: Sequence[int]) -> str:
+        return "".join(pieces[i] for i in ids if i not in special)
+
+    found = Answer(decode, {i: pieces[i] for i in special}, (), stops)
+    for token in range(len(pieces)):
+        found.add(token)
+    return found
+
+
+def test_a_stop_is_found_across_tokens_and_nothing_follows_it() -> None:
+    found = answer(["one", "\n", "\ntw", "o"], ["\n\n"])
+    assert found.ended
+    assert found.text() == "one"
+
+
+@pytest.mark.parametrize("stop", ["<|im_end|>", "<|im_end|>\n", "\n<|im_end|>", "e\n<|im_end|>\nt"])
+def test_a_stop_may_name_a_special_token(stop: str) -> None:
+    found = answer(["one", "\n", "<|im_end|>", "\ntwo"], [stop], {2})
+    assert found.ended
+    assert found.text() == "one\n"[: "one\n<|im_end|>\ntwo".index(stop)]
+
+
+def test_a_special_token_that_is_no_stop_leaves_no_trace() -> None:
+    found = answer(["one", "<|tool|>", " two", ".", "<|end|>"], ["."], {1, 4})
+    assert found.text() == "one two"
+
+
+@pytest.mark.parametrize(
+    ("context", "continuation", "length", "kept", "lost"),
+    [
+        ([1, 2], [3, 4], 3, ([1, 2], [3, 4]), ""),
+        ([1, 2, 3], [4, 5], 3, ([2, 3], [4, 5]), "contexts"),
+        ([1, 2, 3], [4, 5, 6], 3, ([3], [4, 5, 6]), "contexts"),
+        ([1, 2, 3], [4, 5, 6, 7], 3, ([4], [5, 6, 7]), "continuations"),
+        ([1], [2, 3, 4, 5, 6, 7], 3, ([4], [5, 6, 7]), "continuations"),
+    ],
+)
+def test_a_question_is_cut_to_the_last_tokens_that_the_model_reads(
+    context: list[int],
+    continuation: list[int],
+    length: int,
+    kept: tuple[list[int], list[int]],
+    lost: str,
+) -> None:
+    assert cut(context, continuation, length) == (kept, lost)
 
 
 def test_more_new_tokens_than_the_context_holds_are_refused(bridge: Any) -> None:

@@ -10,10 +10,12 @@ import click
 
 from effmark.cache import default_cache
 from effmark.cli.options import results_option
+from effmark.errors import SpecError
 from effmark.executors.session import Session
 from effmark.plan import make_plan
 from effmark.report.evaluation import evaluation_text
 from effmark.report.progress import show_progress
+from effmark.schema import content_hash
 from effmark.spec import Suite, Tasks
 from effmark.store import results_folder
 
@@ -21,6 +23,8 @@ __all__ = ["command"]
 
 _LONGEST_NAME = 80
 """Of a folder of results, so that file systems take it."""
+_VERSION = 2
+"""2: no `--fewshot` means the task's own shots; in 1 they were sent too, but recorded as 0."""
 
 
 @click.command("eval")
@@ -35,7 +39,11 @@ _LONGEST_NAME = 80
 @click.option("--precision", default="fp32", show_default=True, help="Precision of the adapter.")
 @click.option("--device", default="cpu", show_default=True, help="Device of the adapter.")
 @click.option("--limit", type=click.IntRange(1), help="Items per task.")
-@click.option("--fewshot", type=click.IntRange(0), default=0, help="Examples before each item.")
+@click.option(
+    "--fewshot",
+    type=click.IntRange(0),
+    help="Solved examples before each item; default: as many as the task says.",
+)
 @click.option("--chat", is_flag=True, help="Put items into the model's chat template.")
 @click.option(
     "--batch",
@@ -60,7 +68,7 @@ def command(
     precision: str,
     device: str,
     limit: int | None,
-    fewshot: int,
+    fewshot: int | None,
     chat: bool,
     batch: int,
     context_tokens: int,
@@ -77,12 +85,12 @@ def command(
             batch=batch,
             context_tokens=context_tokens,
         )
-        for name in tasks.split(",")
+        for name in _names(tasks)
     ]
     suite = Suite.model_validate(
         {
             "suite": _suite_name(asked),
-            "version": 1,
+            "version": _VERSION,
             "why": "asked for on the command line",
             "models": [model],
             "cells": [{"adapter": adapter, "precision": precision, "device": device}],
@@ -103,7 +111,22 @@ def command(
         raise click.exceptions.Exit(4)
 
 
+def _names(tasks: str) -> list[str]:
+    """Return the names of a list with commas, each once."""
+    names = [name.strip() for name in tasks.split(",")]
+    if not all(names):
+        raise SpecError(f"--tasks {tasks!r} has an empty name; it is NAME or NAME,NAME")
+    return list(dict.fromkeys(names))
+
+
 def _suite_name(asked: list[Tasks]) -> str:
-    """Return a name of its own for each set of tasks: scores of different ones never compare."""
-    words = "-".join(task.label.removeprefix("tasks ") for task in asked)
-    return "eval-" + re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:_LONGEST_NAME]
+    """Return a name of its own for each set of tasks: scores of different ones never compare.
+
+    Names that are no words of a suite's name, `mmlu_pro` or `C4` say, end in a hash.
+    """
+    labels = [task.label.removeprefix("tasks ") for task in asked]
+    words = "-".join(labels)
+    plain = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "tasks"
+    if plain == words.replace(" ", "-") and len(plain) <= _LONGEST_NAME:
+        return f"eval-{plain}"
+    return f"eval-{plain[:_LONGEST_NAME]}-{content_hash(labels)[:8]}"

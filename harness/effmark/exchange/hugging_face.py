@@ -11,6 +11,7 @@ YAML is written by PyYAML, which quotes what needs it: a model name stays a text
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 
 from effmark.errors import SpecError
 from effmark.exchange.entries import Choice, Entry, Outgoing, file_name, outgoing
+from effmark.record import Record
 from effmark.report.names import plain
 from effmark.rows import Row
 from effmark.schema import content_hash
@@ -112,7 +114,7 @@ def _eval_result(entry: Entry, dataset: str) -> dict[str, Any]:
     parts = [
         plain(" ".join(part for part in (adapter, precision, options, f"on {device}") if part)),
         f"{number.n} items" + (f", first {workload.limit} of each task" if workload.limit else ""),
-        f"{workload.fewshot}-shot",
+        *_shots(row.record),
     ]
     if number.low is not None and number.high is not None:
         parts.append(f"95 % interval {number.low:.4f} to {number.high:.4f}")
@@ -122,6 +124,13 @@ def _eval_result(entry: Entry, dataset: str) -> dict[str, Any]:
         "date": row.record.created[:10],
         "notes": "effmark: " + "; ".join([*parts, *entry.remarks]),
     }
+
+
+def _shots(record: Record) -> list[str]:
+    """Return the shots that were really sent; nothing where a record does not tell."""
+    sent = json.loads(record.notes.get("task_sent", "{}"))
+    counts = sorted({str(facts["shots"]) for facts in sent.values()})
+    return [f"{' and '.join(counts)}-shot"] if counts else []
 
 
 def _yaml(body: Any) -> str:

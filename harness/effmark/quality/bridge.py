@@ -9,15 +9,26 @@ adapter was loaded for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lm_eval.api.model import TemplateLM
-from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.models.utils import normalize_gen_kwargs
 
-from effmark.adapter import Adapter, Generates, Generation, Sampling, Scores
+from effmark.adapter import (
+    Adapter,
+    Generates,
+    Generation,
+    Sampling,
+    Scores,
+    SpecialTokens,
+    TellsSpecialTokens,
+)
 from effmark.errors import SpecError, UnsupportedError
+from effmark.quality.answers import Answer
+from effmark.quality.batches import Pair, batches, cut, texts
+from effmark.quality.sent import Sent
 from effmark.record import ModelFacts
 from effmark.scores import rolling_windows
 
@@ -29,8 +40,15 @@ _DEFAULT_NEW_TOKENS = 256
 """lm-eval's `hf` model generates at most so many tokens where the task does not say."""
 _ROWS_B = 256 * 2**20
 """Most bytes of log-probabilities that one call of an adapter is asked for."""
-
-Pair = tuple[tuple[str, str], list[int], list[int]]
+_PASSED = {"until", "max_gen_toks", "do_sample", "temperature", "top_k", "top_p", "seed"}
+"""Settings of generation that reach an adapter."""
+_WITHOUT_EFFECT = {
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "use_cache": True,
+}
+"""Settings that change nothing at these values."""
 
 
 class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type information
@@ -45,6 +63,7 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         batch: int = 32,
         sequences: int = 1,
         context_tokens: int = _DEFAULT_CONTEXT,
+        sent: Mapping[str, Sent] | None = None,
     ) -> None:
         """Wrap a loaded adapter.
 
@@ -54,24 +73,27 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
             batch: About how many texts an adapter is given at a time; it forms its own batches.
             sequences: How many prompts are continued together; the adapter was loaded for them.
             context_tokens: The longest text that the adapter was loaded for.
+            sent: Where what is sent is counted, by task.
         """
         super().__init__()
         self._adapter = adapter
         self._config = facts.config
+        self._special = _special_tokens(adapter, facts)
         self._batch, self._sequences = batch, sequences
         self._length = min(facts.context_tokens or context_tokens, context_tokens)
         self._name = str(facts.config.get("model_type", "model"))
+        self._sent = sent if sent is not None else defaultdict(Sent)
 
     @property
     def eot_token_id(self) -> int:
         """Return the token that ends a text."""
-        return self._special("eos_token_id")
+        return self._named_token(self._special.eos, "eos token")
 
     @property
     def prefix_token_id(self) -> int:
         """Return the token that stands before a text without context."""
-        has_bos = self._config.get("bos_token_id") is not None
-        return self._special("bos_token_id" if has_bos else "eos_token_id")
+        bos, eos = self._special.bos, self._special.eos
+        return self._named_token(eos if bos is None else bos, "bos and no eos token")
 
     @property
     def tokenizer_name(self) -> str:
@@ -81,8 +103,10 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
     ) -> list[int]:
-        """Return the token ids of a text, without special tokens."""
-        return self._scorer().encode(string)
+        """Return the token ids of a text, begun as the model's own tokenizer begins it."""
+        ids, start = self._scorer().encode(string), list(self._special.start)
+        begun = add_special_tokens is None and ids[: len(start)] == start
+        return ids if begun or add_special_tokens is False else start + ids
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         """Return the name of the template; the adapter holds the template itself."""
@@ -92,37 +116,80 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """Return the prompt that the model's chat template makes of a conversation."""
+        if not add_generation_prompt and chat_history[-1]["role"] != "assistant":
+            raise UnsupportedError("lm-eval leaves an answer open that is not the assistant's")
         return self._scorer().chat(chat_history)
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Return each continuation's log-likelihood in nats, and whether it is the greedy one."""
+        contexts: dict[str, list[int]] = {}
+        pairs = []
+        for request in requests:
+            pair, lost = cut(*self._pair(request, contexts), self._length)
+            self._count(request, len(pair[0]) + len(pair[1]) - 1, lost)
+            pairs.append(pair)
+        return self._scores(pairs)
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """Return the log-likelihood of each whole text in nats, every token scored once."""
-        scorer = self._scorer()
         owners: list[int] = []
         pairs: list[Pair] = []
         for owner, request in enumerate(requests):
-            tokens = scorer.encode(request.args[0])
+            tokens = self.tok_encode(request.args[0])
+            self._count(request, min(len(tokens), self._length), "")
             for window in rolling_windows(tokens, self.prefix_token_id, self._length):
                 owners.append(owner)
-                pairs.append((("", ""), *window))
+                pairs.append(window)
         totals = [0.0] * len(requests)
-        for owner, (score, _) in zip(owners, self._loglikelihood_tokens(pairs), strict=True):
+        for owner, (score, _) in zip(owners, self._scores(pairs), strict=True):
             totals[owner] += score
         return totals
 
     def _loglikelihood_tokens(
-        self, requests: list[Pair], disable_tqdm: bool = False, **kwargs: Any
+        self, requests: list[Any], disable_tqdm: bool = False, **kwargs: Any
     ) -> list[tuple[float, bool]]:
+        """Return what `loglikelihood` does, for tokens."""
+        pairs = [(context, continuation) for _, context, continuation in requests]
+        return self._scores([cut(*pair, self._length)[0] for pair in pairs])
+
+    def _pair(self, request: Any, contexts: dict[str, list[int]]) -> Pair:
+        """Return the tokens of context and continuation, split as lm-eval's own models split them.
+
+        Both are encoded together, the context ends where it ends alone, and blanks at its end
+        belong to the continuation.
+        """
+        context, continuation = request.args
+        if context:
+            head = context.rstrip()
+            if head not in contexts:
+                contexts[head] = self.tok_encode(head)
+            first = contexts[head]
+            rest = self.tok_encode(context + continuation)[len(first) :]
+        else:
+            first, rest = [], self.tok_encode(continuation, add_special_tokens=False)
+        if not first:
+            begins = rest[:1] == [self.prefix_token_id]
+            first, rest = (rest[:1], rest[1:]) if begins else ([self.prefix_token_id], rest)
+        if not rest:
+            raise SpecError(
+                f"{_item(request)}: choice {continuation!r} has no token of its own to score"
+            )
+        return first, rest
+
+    def _scores(self, pairs: Sequence[Pair]) -> list[tuple[float, bool]]:
         """Return summed log-probability and greediness of each continuation, in order."""
         scorer = self._scorer()
         vocabulary = int(self._config.get("vocab_size") or _DEFAULT_VOCABULARY)
         rows = max(1, _ROWS_B // (4 * vocabulary))
         answers: dict[int, tuple[float, bool]] = {}
-        for batch in _batches(_texts(requests, self._length), self._batch, rows):
+        for batch in batches(texts(pairs), self._batch, rows):
             found = scorer.log_probs([(text.context, text.continuation) for text in batch])
             for text, log_probs in zip(batch, found, strict=True):
                 for i in text.requests:
-                    answers[i] = _scored(log_probs, requests[i][2])
-        return [answers[i] for i in range(len(requests))]
+                    answers[i] = _scored(log_probs, pairs[i][1])
+        return [answers[i] for i in range(len(pairs))]
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Return the continuation of each prompt up to its first stop string."""
@@ -130,139 +197,106 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         if not isinstance(adapter, Generates):
             raise UnsupportedError(f"adapter {adapter.name!r} generates no text")
         alike: dict[str, list[tuple[int, list[int]]]] = {}
+        ways: dict[str, dict[str, Any]] = {}
         for i, request in enumerate(requests):
-            context, settings = request.args
-            alike.setdefault(repr(settings), []).append((i, adapter.encode(context)))
+            context, wished = request.args
+            way = repr(wished)
+            if way not in ways:
+                ways[way] = self._settings(request, wished)
+            prompt = self.tok_encode(context) or [self.prefix_token_id]
+            kept = prompt[-(self._length - ways[way]["new_tokens"]) :]
+            lost = "prompts" if len(kept) < len(prompt) else ""
+            self._count(request, len(kept), lost).add_settings(ways[way])
+            alike.setdefault(way, []).append((i, kept))
         answers: dict[int, str] = {}
-        for prompts in alike.values():
-            settings = requests[prompts[0][0]].args[1]
+        for way, prompts in alike.items():
             prompts.sort(key=lambda prompt: -len(prompt[1]))
             for first in range(0, len(prompts), self._sequences):
                 part = prompts[first : first + self._sequences]
-                found = self._continue(adapter, [tokens for _, tokens in part], settings)
+                found = self._continue(adapter, [tokens for _, tokens in part], ways[way])
                 answers.update(zip((i for i, _ in part), found, strict=True))
         return [answers[i] for i in range(len(requests))]
+
+    def _settings(self, request: Any, wished: dict[str, Any]) -> dict[str, Any]:
+        """Return how text is generated, as plain values; what an adapter cannot do is refused."""
+        settings = normalize_gen_kwargs(wished, _DEFAULT_NEW_TOKENS)
+        for name, value in settings.items():
+            if name not in _PASSED and value != _WITHOUT_EFFECT.get(name):
+                raise SpecError(
+                    f"{_item(request)}: generation setting {name!r} is {value!r}; adapters take "
+                    f"{', '.join(sorted(_PASSED))}"
+                )
+        new_tokens = int(settings["max_gen_toks"])
+        if new_tokens >= self._length:
+            raise SpecError(
+                f"{_item(request)}: max_gen_toks {new_tokens} leaves no room for a prompt in the "
+                f"model's context of {self._length} tokens"
+            )
+        names = {number: text for text, number in self._special.ids.items()}
+        ends = [names[number] for number in self._special.ends if number in names]
+        stops = [stop for stop in settings["until"] if stop]
+        return {
+            "stops": [*stops, *(end for end in ends if end not in stops)],
+            "stop_ids": list(self._special.ends),
+            "new_tokens": new_tokens,
+            "sampling": _sampling(settings).model_dump(mode="json"),
+        }
 
     def _continue(
         self, adapter: Generates, prompts: list[list[int]], settings: dict[str, Any]
     ) -> list[str]:
         """Return the continuations of prompts that run together."""
-        settings = normalize_gen_kwargs(settings, _DEFAULT_NEW_TOKENS)
-        new_tokens = int(settings["max_gen_toks"])
-        room = self._length - new_tokens
-        if room < 1:
-            raise SpecError(
-                f"lm-eval: max_gen_toks {new_tokens} leaves no room for a prompt in the model's "
-                f"context of {self._length} tokens"
-            )
-        stops = [stop for stop in settings["until"] if stop]
-        rows = [_Answer(adapter, stops) for _ in prompts]
+        special = {number: text for text, number in self._special.ids.items()}
+        stops, ends = settings["stops"], settings["stop_ids"]
+        rows = [Answer(adapter.decode, special, ends, stops) for _ in prompts]
 
         def on_step(step: Sequence[int | None]) -> bool:
             for row, token in zip(rows, step, strict=True):
-                row.add(None if token == self.eot_token_id else token)
+                row.add(token)
             return all(row.ended for row in rows)
 
         generation = Generation(
-            prompts=tuple(tuple(p[-room:] or [self.prefix_token_id]) for p in prompts),
-            new_tokens=new_tokens,
-            sampling=_sampling(settings),
-            stop_ids=(self.eot_token_id,),
+            prompts=tuple(map(tuple, prompts)),
+            new_tokens=settings["new_tokens"],
+            sampling=Sampling.model_validate(settings["sampling"]),
+            stop_ids=tuple(ends),
         )
         adapter.generate(generation, on_step)
         return [row.text() for row in rows]
+
+    def _count(self, request: Any, tokens: int, lost: str) -> Sent:
+        """Count a question that is sent; return what is counted for its task."""
+        sent = self._sent[request.task_name or ""]
+        sent.add(request.request_type, tokens, self._length)
+        if lost:
+            sent.cut[lost] += 1
+        return sent
 
     def _scorer(self) -> Scores:
         if not isinstance(self._adapter, Scores):
             raise UnsupportedError(f"adapter {self._adapter.name!r} gives no log-probabilities")
         return cast(Scores, self._adapter)
 
-    def _special(self, key: str) -> int:
-        value = self._config.get(key)
-        if not isinstance(value, int):
-            raise UnsupportedError(f"the model has no {key}; lm-eval needs one before a text")
-        return value
+    def _named_token(self, number: int | None, missing: str) -> int:
+        if number is None:
+            raise UnsupportedError(f"the model has no {missing}; lm-eval needs one before a text")
+        return number
 
 
-class _Answer:
-    """A continuation as it grows; ended by the end token or by a stop string."""
-
-    def __init__(self, adapter: Generates, stops: list[str]) -> None:
-        self._adapter, self._stops = adapter, stops
-        # A stop that has just been completed lies within so many tokens: each has a byte or more.
-        self._tail = max((len(stop.encode()) for stop in stops), default=0) + 1
-        self._ids: list[int] = []
-        self.ended = False
-
-    def add(self, token: int | None) -> None:
-        """Take the next token; None is the end."""
-        if token is None or self.ended:
-            self.ended = True
-            return
-        self._ids.append(token)
-        if self._stops:
-            tail = self._adapter.decode(self._ids[-self._tail :])
-            self.ended = any(stop in tail for stop in self._stops)
-
-    def text(self) -> str:
-        """Return the text before the first stop."""
-        return str(postprocess_generated_text(self._adapter.decode(self._ids), self._stops, None))
-
-
-@dataclass
-class _Text:
-    """Tokens that go through the model once, and the requests that they answer."""
-
-    context: list[int]
-    continuation: list[int]
-    requests: list[int] = field(default_factory=list)
-
-
-def _texts(requests: Sequence[Pair], length: int) -> list[_Text]:
-    """Return what must be computed: requests that differ in the last token only are one text."""
-    texts: dict[tuple[int, ...], _Text] = {}
-    for i, request in enumerate(requests):
-        context, continuation = _truncated(request, length)
-        seen = (*context, *continuation[:-1])
-        text = texts.setdefault(seen, _Text(context, continuation))
-        if len(continuation) > len(text.continuation):
-            text.context, text.continuation = context, continuation
-        text.requests.append(i)
-    return list(texts.values())
-
-
-def _batches(texts: Sequence[_Text], size: int, rows: int) -> Iterator[list[_Text]]:
-    """Yield batches of about `size` texts and at most `rows` rows; one context stays together.
-
-    A context of one token, which is the start of every text without context, is nothing to share.
-    """
-    groups: dict[tuple[int, ...], list[_Text]] = {}
-    for text in texts:
-        shared = text.context if len(text.context) > 1 else [*text.context, *text.continuation]
-        groups.setdefault(tuple(shared), []).append(text)
-    longest_first = sorted(
-        groups.values(),
-        key=lambda group: -max(len(text.context) + len(text.continuation) for text in group),
+def _special_tokens(adapter: Adapter, facts: ModelFacts) -> SpecialTokens:
+    """Return the special tokens of a model; of its config where the adapter does not tell."""
+    if isinstance(adapter, TellsSpecialTokens):
+        return adapter.special_tokens()
+    bos, eos = (
+        value if type(value := facts.config.get(key)) is int else None
+        for key in ("bos_token_id", "eos_token_id")
     )
-    batch: list[_Text] = []
-    wanted = 0
-    for text in (text for group in longest_first for text in group):
-        alone = len(text.context) == 1 or not batch or batch[-1].context != text.context
-        full = len(batch) >= size and alone
-        if batch and (full or wanted + len(text.continuation) > rows):
-            yield batch
-            batch, wanted = [], 0
-        batch.append(text)
-        wanted += len(text.continuation)
-    if batch:
-        yield batch
+    return SpecialTokens(bos=bos, eos=eos, ends=() if eos is None else (eos,))
 
 
-def _truncated(request: Pair, length: int) -> tuple[list[int], list[int]]:
-    """Return context and continuation, the context cut from the left to what the model reads."""
-    _, context, continuation = request
-    room = max(1, length + 1 - len(continuation))
-    return context[-room:], continuation
+def _item(request: Any) -> str:
+    """Return what names the item of a request."""
+    return f"task {request.task_name!r}: item {request.doc_id} counted from 0"
 
 
 def _scored(log_probs: Any, continuation: Sequence[int]) -> tuple[float, bool]:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from effmark.adapter import Adapter
-from effmark.errors import PrerequisiteError, SpecError
+from effmark.errors import SpecError
+from effmark.quality.loading import loaded_tasks
+from effmark.quality.sent import Sent, watch
 from effmark.record import ModelFacts
-from effmark.registry import nearest
 from effmark.spec import Tasks
-from effmark.task_files import dump_task, read_task, task_files
 
 __all__ = ["Evaluation", "evaluate_tasks", "fetch_task"]
 
@@ -36,6 +30,8 @@ class Evaluation:
     results: dict[str, dict[str, Any]]
     """lm-eval's own aggregates by task."""
     versions: dict[str, str]
+    sent: dict[str, dict[str, Any]]
+    """What the adapter was really asked, by task."""
 
 
 def evaluate_tasks(
@@ -56,17 +52,20 @@ def evaluate_tasks(
 
     Raises:
         PrerequisiteError: lm-eval is not installed.
-        SpecError: no such task.
+        SpecError: no such task, not what can be asked of it, or an item that cannot be asked.
     """
-    with _loaded(task, cache) as loaded:
+    with loaded_tasks(task, cache) as loaded:
         from lm_eval.evaluator import evaluate
 
         from effmark.quality.bridge import AdapterLM
 
+        sent = {one.config.task: Sent() for one in loaded["tasks"].values()}
         for one in loaded["tasks"].values():
-            if one.config.num_fewshot is None or task.fewshot:
-                one.set_config(key="num_fewshot", value=task.fewshot)
-        model = AdapterLM(adapter, facts, sequences=sequences, context_tokens=task.context_tokens)
+            _set_up(one, task)
+            watch(one, sent[one.config.task])
+        model = AdapterLM(
+            adapter, facts, sequences=sequences, context_tokens=task.context_tokens, sent=sent
+        )
         found = evaluate(
             model,
             loaded,
@@ -75,7 +74,7 @@ def evaluate_tasks(
             log_samples=True,
             apply_chat_template=task.chat,
         )
-    return _evaluation(found)
+    return _evaluation(found, {name: one.facts() for name, one in sent.items()})
 
 
 def fetch_task(task: Tasks, cache: Path) -> None:
@@ -85,80 +84,35 @@ def fetch_task(task: Tasks, cache: Path) -> None:
         PrerequisiteError: lm-eval is not installed, or the data cannot be reached.
         SpecError: no such task.
     """
-    with _loaded(task, cache):
+    with loaded_tasks(task, cache):
         pass  # loading a task loads its data
 
 
-@contextmanager
-def _loaded(task: Tasks, cache: Path) -> Iterator[dict[str, Any]]:
-    """Yield the tasks that a name stands for, by name, as lm-eval has loaded them."""
-    os.environ.setdefault("HF_DATASETS_CACHE", str(cache / "datasets"))
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    try:
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"task {task.name!r} needs {error.name!r}; "
-            "install it with: pip install 'effmark[quality]'"
-        ) from error
-    with _task_folder(task.name) as (folder, name):
-        manager = TaskManager(
-            include_path=str(folder) if folder else None, include_defaults=folder is None
-        )
-        if name not in manager.all_tasks:
-            raise SpecError(
-                f"no lm-eval task {task.name!r}; {nearest(name, list(manager.all_tasks))}"
-            )
-        try:
-            loaded = manager.load([name])
-        except ConnectionError as error:
-            raise PrerequisiteError(
-                f"task {task.name!r}: its data are not here and cannot be fetched: {error}; run "
-                "it once where the hub can be reached, or name a local task file"
-            ) from error
-        yield loaded
+def _set_up(one: Any, asked: Tasks) -> None:
+    """Give a task the shots that were asked for, drawn as lm-eval's command draws them.
+
+    Raises:
+        SpecError: the task takes no shots or no template, or has too few examples.
+    """
+    from lm_eval.defaults import DEFAULT_OTHER_SEED
+
+    name = one.config.task
+    if asked.fewshot is not None:
+        one.set_config(key="num_fewshot", value=asked.fewshot)
+    shots = one.config.num_fewshot or 0
+    if one.OUTPUT_TYPE == "loglikelihood_rolling" and (shots or asked.chat):
+        what = f"{shots} shots" if shots else "chat template"
+        raise SpecError(f"task {name!r} scores whole texts as they are; it takes no {what}")
+    one.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
+    pool = getattr(getattr(one, "sampler", None), "df", None)
+    if shots and pool is not None:
+        same = one.fewshot_cfg.split == one.config.test_split  # an item is no example of itself
+        most = max(0, len(pool) - same)
+        if shots > most:
+            raise SpecError(f"task {name!r}: {shots} shots, but it has {most} examples for an item")
 
 
-@contextmanager
-def _task_folder(name: str) -> Iterator[tuple[Path | None, str]]:
-    """Yield a folder of task files with absolute data paths, or None for lm-eval's own tasks."""
-    files = task_files(name)
-    if not files:
-        yield None, name
-        return
-    with tempfile.TemporaryDirectory(prefix="effmark-tasks-") as scratch:
-        target = Path(scratch)
-        for path in files:
-            if path.suffix in (".yaml", ".yml"):
-                (target / path.name).write_text(dump_task(_absolute(path)), encoding="utf-8")
-            elif path.suffix == ".py":
-                shutil.copy(path, target)
-        yield target, _task_name(name, files[0])
-
-
-def _task_name(name: str, path: Path) -> str:
-    """Return the task or group that a file defines; any other name stands for itself."""
-    if path.name != Path(name).name:
-        return name
-    table = read_task(path)
-    found = table.get("task") if isinstance(table.get("task"), str) else table.get("group")
-    if not isinstance(found, str):
-        raise SpecError(f"task file {name!r} names no task or group; add `task: NAME`")
-    return found
-
-
-def _absolute(path: Path) -> dict[str, Any]:
-    """Return a task file in which relative data files are absolute paths."""
-    table = read_task(path)
-    files = (table.get("dataset_kwargs") or {}).get("data_files")
-    if isinstance(files, dict):
-        for split, file in files.items():
-            if isinstance(file, str) and "://" not in file:
-                files[split] = str((path.parent / file).resolve())
-    return table
-
-
-def _evaluation(found: dict[str, Any]) -> Evaluation:
+def _evaluation(found: dict[str, Any], sent: dict[str, dict[str, Any]]) -> Evaluation:
     right: list[float] = []
     names: list[str] = []
     for task, items in found["samples"].items():
@@ -176,7 +130,7 @@ def _evaluation(found: dict[str, Any]) -> Evaluation:
     }
     versions = {task: str(version) for task, version in found.get("versions", {}).items()}
     plain = json.loads(json.dumps(results, default=float))
-    return Evaluation(tuple(right), tuple(names), plain, versions)
+    return Evaluation(tuple(right), tuple(names), plain, versions, sent)
 
 
 def _is_plain(value: Any) -> bool:

@@ -47,7 +47,6 @@ MARK_SIGNS = {
     "invalid": "✗",
     "foreign": "»",
     "suspect": "!",
-    "unproven": "°",
     "emulated": "^",
     "random": "?",
     "dequantised": "≈",

@@ -27,6 +27,7 @@ def tasks(context: Context) -> Findings:
     notes = {
         "lm_eval": json.dumps(found.results, sort_keys=True),
         "task_versions": json.dumps(found.versions, sort_keys=True),
+        "task_sent": json.dumps(found.sent, sort_keys=True, ensure_ascii=False),
     }
     return Findings(measurements=[_accuracy(found)], notes=notes)
 
