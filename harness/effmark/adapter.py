@@ -47,6 +47,7 @@ __all__ = [
     "Infers",
     "LoadRequest",
     "OnStep",
+    "Replays",
     "Sampling",
     "Scores",
     "SpecialTokens",
@@ -216,6 +217,24 @@ class Scores(Tokenizes, Protocol):
         Row i holds natural-log probabilities (float32) of the token at position i of the
         continuation, given the context and the continuation before it. Contexts hold at least
         one token. Pairs with equal contexts may share its computation.
+        """
+
+
+@runtime_checkable
+class Replays(Generates, Protocol):
+    """A generating adapter that can show what its decode path computes, for the proof."""
+
+    def replay(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> list[Array]:
+        """Return for each prompt the log-probabilities [len(continuation), vocabulary] of decoding.
+
+        Args:
+            prompts: token ids, at least one per prompt; lengths may differ.
+            continuations: the ids that decoding is made to choose, equally many for each prompt.
+
+        Row i holds natural-log probabilities (float32) from which `generate` would have chosen
+        token i: by the same prefill of the batch, the same cache and the same steps.
         """
 
 

@@ -87,6 +87,13 @@ def _findings(record: Record) -> Iterator[Advice]:
             message="the weights are random; quality means nothing",
             remedy="use trained weights to compare quality",
         )
+    if record.proof is not None and record.proof.status == "collapsed":
+        yield Advice(
+            code="quality_collapsed",
+            severity="invalid",
+            message=f"little of the model is left at this precision: {record.proof.detail}",
+            remedy="use a higher precision, smaller groups or another runtime",
+        )
     for reading in record.energy:
         yield from _of_energy(reading)
 

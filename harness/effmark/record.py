@@ -29,6 +29,7 @@ __all__ = [
     "Missing",
     "ModelFacts",
     "Outcome",
+    "Proof",
     "Rate",
     "RatesUsed",
     "Reason",
@@ -244,6 +245,26 @@ class ModelFacts(Frozen):
     """Version, threads, execution provider, kernel names of the runtime."""
 
 
+class Proof(Frozen):
+    """Whether what was measured computes the model that it was made from."""
+
+    status: Literal["proven", "collapsed", "unproven"]
+    """`collapsed`: at low precision little of the model is left. `unproven`: no reference to hold
+    it against."""
+    detail: str = ""
+    """What has collapsed, or why there is no reference."""
+    against: str = ""
+    """The reference: the source model, or the same runtime at full precision."""
+    paths: tuple[str, ...] = ()
+    """What was compared."""
+    largest_difference_ratio: float | None = None
+    """Largest difference of a log-probability / the largest of the reference's."""
+    kl_nats: float | None = None
+    """Mean KL(reference || this) over the tokens of a short text."""
+    top1_agreement_ratio: float | None = None
+    """Share of these tokens whose most likely prediction is the reference's."""
+
+
 class Environment(Frozen):
     """The machine and the software that a record comes from."""
 
@@ -309,6 +330,8 @@ class Record(Frozen):
     validity: Validity = "valid"
     advice: tuple[Advice, ...] = ()
     facts: ModelFacts | None = None
+    proof: Proof | None = None
+    """None where there are no model files, or in a record from before there were proofs."""
     environment: Environment | None = None
     measurements: tuple[Measurement, ...] = ()
     energy: tuple[EnergyReading, ...] = ()

@@ -7,8 +7,10 @@ writes to, a dangling link, a folder.
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import stat
+import zlib
 from pathlib import Path
 
 from effmark.errors import SpecError
@@ -47,15 +49,16 @@ def read_regular(path: Path) -> bytes:
 
 
 def given_bytes(path: Path, what: str) -> bytes:
-    """Return what a file holds that a user named.
+    """Return what a file holds that a user named, unpacked where it ends in `.gz`.
 
     Raises:
         SpecError: it cannot be read; the sentence begins with what it is for.
     """
     try:
-        return read_regular(path)
+        raw = read_regular(path)
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
     except FileNotFoundError as error:
-        raise SpecError(f"{what} {str(path)!r}: no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise SpecError(f"{what} {str(path)!r} cannot be read: no such file") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # a null character in the name
         why = getattr(error, "strerror", None) or error
         raise SpecError(f"{what} {str(path)!r} cannot be read: {why}") from error

@@ -26,6 +26,7 @@ from effmark.record import (
     Measurement,
     Missing,
     Outcome,
+    Proof,
     RatesUsed,
     Record,
     SuiteRef,
@@ -46,6 +47,8 @@ class Identity:
     environment: Environment
     measurements: tuple[Measurement, ...]
     """Measured once per process: import, load, size …"""
+    proof: Proof | None
+    """What preparing found of the artefact that the process holds."""
     command: str
     rates: RatesUsed | None = None
     """Carbon and prices where this machine stands."""
@@ -209,6 +212,7 @@ def _record(
         outcome=outcome,
         detail=detail,
         facts=context.facts,
+        proof=identity.proof,
         environment=identity.environment,
         measurements=(*shared, *findings.measurements),
         energy=tuple(findings.energy),

@@ -31,5 +31,8 @@ def canonical_json(value: Any) -> str:
 
 
 def content_hash(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of a value, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    """Return the SHA-256 of the canonical JSON of a value, as 64 hexadecimal digits.
+
+    Half a surrogate pair, which a model may write, has a hash as any other character has.
+    """
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -456,8 +457,17 @@ def _sweep(entry: Any) -> Iterator[Any]:
         raise ValueError(f"workload {kind!r}: {empty[0]} is an empty list")
     names = list(settings)
     values = [v if isinstance(v, list | tuple) else [v] for v in settings.values()]
+    many = math.prod(map(len, values))
+    if many > _MOST_COMBINATIONS:
+        raise ValueError(
+            f"workload {kind!r}: {many} combinations, wants at most {_MOST_COMBINATIONS}"
+        )
     for combination in itertools.product(*values):
         yield {"kind": kind, **dict(zip(names, combination, strict=True))}
+
+
+_MOST_COMBINATIONS = 10_000
+"""Of one entry; more would not be measured in years."""
 
 
 class Cell(Frozen):

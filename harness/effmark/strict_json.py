@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from effmark.errors import SpecError
 
-__all__ = ["decoded_text", "encoding_of", "parse_json"]
+__all__ = ["decoded_text", "encoding_of", "parse_json", "text_lines"]
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -42,6 +43,28 @@ def decoded_text(raw: bytes, where: str) -> str:
         at = len(mark) + error.start
         name = encoding.upper().removesuffix("-LE").removesuffix("-BE")
         raise SpecError(f"{where}: not {name}: byte {raw[at]:#04x} at {at}") from error
+
+
+def text_lines(raw: bytes, where: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines of a file that are not blank.
+
+    Raises:
+        SpecError: a line is no text in the file's encoding; it is named as `where:number`.
+    """
+    mark, _ = encoding_of(raw)
+    rows: Iterable[bytes | str] = decoded_text(raw, where).split("\n") if mark else raw.split(b"\n")
+    for number, row in enumerate(rows, start=1):
+        if not row.isspace() and row:
+            place = f"{where}:{number}"
+            yield number, row if isinstance(row, str) else _utf8(row, place)
+
+
+def _utf8(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = error.start
+        raise SpecError(f"{where}: not UTF-8: byte {raw[at]:#04x} at {at}") from error
 
 
 def parse_json(text: str | bytes, where: str) -> Any:

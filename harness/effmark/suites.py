@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from effmark.errors import SpecError
 from effmark.registry import list_suites, nearest, suite_folders
+from effmark.regular_files import given_bytes
 from effmark.spec import Suite, Tasks, Text, Workload
+from effmark.strict_json import decoded_text
+from effmark.strict_yaml import parse_yaml
 from effmark.task_files import task_files
 
 __all__ = ["data_file", "find_suite", "load_suite", "pinned", "text_file"]
@@ -48,19 +50,11 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
     Raises:
         SpecError: one line with file, line number, key, what is wrong and what would be right.
     """
-    text = _read(path)
-    lines: dict[tuple[str | int, ...], int] = {}
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}:{_mark(error)}: not YAML: {_problem(error)}") from error
-    if node is None or not isinstance(data, dict):
+    text = decoded_text(given_bytes(path, "suite"), f"suite {str(path)!r}")
+    found = parse_yaml(text, str(path))
+    data, lines = found.data, found.lines
+    if not isinstance(data, dict):
         raise SpecError(f"{path}:1: a suite is a mapping that starts with 'suite: NAME'")
-    try:
-        _note_lines(node, (), lines)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from error
     prefix = _apply_profile(path, data, profile, lines)
     written = copy.deepcopy(data)
     for override in overrides:
@@ -73,41 +67,6 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
         if blamed is None:
             blamed = f"{path}:{_line(where, lines, prefix)}"
         raise SpecError(f"{blamed}: {said}") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"suite {str(path)!r} cannot be read: {error}") from error
-
-
-def _mark(error: yaml.YAMLError) -> int:
-    mark = getattr(error, "problem_mark", None)
-    return int(mark.line) + 1 if mark else 1
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error).splitlines()[0]
-
-
-def _note_lines(node: yaml.Node, at: tuple[str | int, ...], lines: dict[Any, int]) -> None:
-    """Remember on which line every key and list entry of a document stands."""
-    if len(at) > _DEEPEST:
-        raise SpecError(
-            f"line {node.start_mark.line + 1}: nested too deeply; is it its own anchor?"
-        )
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if (*at, key.value) in lines:
-                line = key.start_mark.line + 1
-                raise SpecError(f"line {line}: key {key.value!r} stands twice")
-            lines[(*at, key.value)] = key.start_mark.line + 1
-            _note_lines(value, (*at, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _note_lines(value, (*at, index), lines)
 
 
 def _apply_profile(
@@ -142,10 +101,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
         at = at[_index(at, parent, override)] if isinstance(at, list) else at.setdefault(parent, {})
         if not isinstance(at, dict | list):
             raise SpecError(f"override {override!r}: {parent!r} holds a value, not a mapping")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SpecError(f"override {override!r}: {_problem(error)}") from error
+    parsed = parse_yaml(value, f"override {override!r}").data
     if isinstance(at, list):
         at[_index(at, last, override)] = parsed
     else:
@@ -154,7 +110,7 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
 
 def _index(at: list[Any], part: str, override: str) -> int:
     """Return the position in a list that a part of an override's key names."""
-    if not part.isdigit() or int(part) >= len(at):
+    if not part.isdecimal() or int(part[:9]) >= len(at):
         raise SpecError(
             f"override {override!r}: {part!r} is no position in a list of {len(at)}, 0 is the first"
         )
@@ -171,7 +127,7 @@ def _first_error(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     if first["type"] == "extra_forbidden":
         message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
     elif first["type"] != "missing" and not isinstance(first["input"], dict | list):
-        message = f"{message}, got {first['input']!r}"
+        message = f"{message}, got {first['input']!r:.80}"
         if first["input"] is None:
             message += "; null is a word of YAML, the name needs quotes: 'null'"
     return where, f"{dotted}: {message}"
@@ -273,7 +229,3 @@ def _hash(files: Sequence[Path]) -> str:
     for path in files:
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest() if files else ""
-
-
-_DEEPEST = 20
-"""Levels of nesting of a suite; more is an anchor that contains itself."""

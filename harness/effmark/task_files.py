@@ -15,6 +15,9 @@ import yaml
 
 from effmark.errors import SpecError
 from effmark.registry import suite_folders
+from effmark.regular_files import given_bytes
+from effmark.strict_json import decoded_text
+from effmark.strict_yaml import StrictLoader, parse_yaml
 
 __all__ = ["dump_task", "read_task", "task_files"]
 
@@ -63,13 +66,8 @@ def read_task(path: Path) -> dict[str, Any]:
     Raises:
         SpecError: the file is not YAML, or not a table.
     """
-    try:
-        table = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"task file {str(path)!r}:{line}: not YAML: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError(f"task file {str(path)!r} cannot be read: {error}") from error
+    where = f"task file {str(path)!r}"
+    table = parse_yaml(decoded_text(given_bytes(path, "task file"), where), where, _Loader).data
     if not isinstance(table, dict):
         raise SpecError(f"task file {str(path)!r}: not a table of keys and values")
     return table
@@ -110,7 +108,7 @@ class _Function(str):
     """`!function module.name` of lm-eval: kept as it is, never looked up here."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(StrictLoader):
     pass
 
 

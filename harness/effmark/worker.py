@@ -1,6 +1,6 @@
 """The worker: a fresh process that holds one model on one runtime and measures its cells.
 
-It obeys messages on an inherited pipe (`prepare`, `load`, `run`, `close`; `begin`, `step`,
+It obeys messages on an inherited pipe (`prepare`, `prove`, `load`, `run`, `close`; `begin`, `step`,
 `align`, `finish` where several workers take turns) and sends back what
 came out, one record per cell. Between messages it blocks in the kernel, so that parked workers
 cost nothing. It owns file descriptor 1: whatever a framework prints goes to the log.
@@ -29,7 +29,16 @@ from effmark.probes.counters import ProcessCounters
 from effmark.probes.energy import EnergyMeter
 from effmark.probes.memory import PeakMemory
 from effmark.probes.tables import rates_used
-from effmark.record import Environment, Measured, Measurement, ModelFacts, Settings, SuiteRef
+from effmark.proof import prove
+from effmark.record import (
+    Environment,
+    Measured,
+    Measurement,
+    ModelFacts,
+    Proof,
+    Settings,
+    SuiteRef,
+)
 from effmark.registry import adapter_class
 from effmark.runner import CellRun, Identity, classify, first_inference
 from effmark.schema import content_hash
@@ -53,6 +62,7 @@ class _Loaded:
     energy: EnergyMeter
     environment: Environment
     process_id: str
+    proof: Proof | None
     first: Measured | None = None
 
 
@@ -80,6 +90,7 @@ class _Worker:
         self._run: CellRun | None = None
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
+            "prove": self._prove,
             "fetch": self._fetch,
             "load": self._load,
             "run": self._measure,
@@ -110,6 +121,11 @@ class _Worker:
     def _prepare(self, message: dict[str, Any]) -> dict[str, Any]:
         adapter_class(message["adapter"]).prepare(LoadRequest.model_validate(message["request"]))
         return {}
+
+    def _prove(self, message: dict[str, Any]) -> dict[str, Any]:
+        request = LoadRequest.model_validate(message["request"])
+        found = prove(message["adapter"], request, message["memory_b"])
+        return {"proof": found and found.model_dump(mode="json")}
 
     def _fetch(self, message: dict[str, Any]) -> dict[str, Any]:
         from effmark.quality.evaluation import fetch_task
@@ -179,7 +195,8 @@ def _load(message: dict[str, Any]) -> _Loaded:
         update={"state": message["state"], "unknown": message["unknown"]}
     )
     process_id = message["process_id"]
-    return _Loaded(adapter, facts, request, measurements, energy, environment, process_id)
+    proof = message["proof"] and Proof.model_validate(message["proof"])
+    return _Loaded(adapter, facts, request, measurements, energy, environment, process_id, proof)
 
 
 def _target(request: LoadRequest) -> Target:
@@ -227,6 +244,7 @@ def _begin(
         suite=SuiteRef.model_validate(message["suite"]),
         environment=loaded.environment,
         measurements=loaded.measurements,
+        proof=loaded.proof,
         command=message["command"],
         rates=rates_used(
             Rates.model_validate(message["rates"]), loaded.environment, loaded.request.device

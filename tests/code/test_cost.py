@@ -50,6 +50,24 @@ def test_calls_of_an_attempt_are_added_up_in_every_currency(tmp_path: Path) -> N
     assert spent == {"usd": pytest.approx(4e-4), "j": 7.2e6, "s": 7200.0, "flop": 14.0}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_ledgers_scores_and_prices_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, encoding: str
+) -> None:
+    files = {
+        "ledger.jsonl": json.dumps(LINE) + "\n" + json.dumps({**LINE, "sample": 1}),
+        "scores.json": json.dumps({"samples": [{"task_id": "q", "sample": 0, "passed": True,
+                                                "verdict": "passed"}]}),
+        "prices.yaml": "version: 1\nrows: [{name: m/prompt, price: 2, unit: USD/Mtoken, date: d, "
+                       "source: s}]\n",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    assert len(read_attempts(tmp_path / "ledger.jsonl", {})) == 2
+    assert read_scores(tmp_path / "scores.json") == {("q", 0): 1.0}
+    assert read_prices(tmp_path / "prices.yaml") == ({"m/prompt": 2e-6}, "1")
+
+
 def test_cached_tokens_have_a_price_of_their_own(tmp_path: Path) -> None:
     line = {**LINE, "cached_tokens": 60, "usd_per_cached_token": 1e-7}
     found = document(tmp_path, [line])["models"]["m"]["spent"]

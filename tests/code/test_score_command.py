@@ -68,6 +68,21 @@ def test_scores_are_printed_kept_resumed_and_join_the_leaderboard(
     assert board.stderr == ""
 
 
+def test_half_a_surrogate_pair_is_the_verdict_of_its_sample_and_a_mark_no_fault(
+    effmark: Command, solutions: Path, toy_folder: Path
+) -> None:
+    halves = [
+        "    return sum(range(n))  # \ud83d\n",
+        "    return sum(range(n + len('\udc80') - 1))\n",
+    ]
+    lines = [*LINES, *({"task_id": "total", "completion": text} for text in halves)]
+    solutions.write_bytes("\n".join(map(json.dumps, lines)).encode("utf-16"))
+    done = effmark("score", "code", str(solutions), "--problems", str(toy_folder), "--json")
+    assert done.returncode == 0, done.stderr
+    verdicts = [sample["verdict"] for sample in json.loads(done.stdout)["samples"]]
+    assert verdicts == ["passed", "passed", "wrong", "error", "error"]
+
+
 def test_text_says_how_much_of_the_set_was_scored(
     effmark: Command, solutions: Path, toy_folder: Path
 ) -> None:

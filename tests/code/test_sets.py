@@ -6,6 +6,7 @@ import ast
 import gzip
 import json
 import runpy
+import shutil
 import sys
 from dataclasses import replace
 from importlib.resources import files
@@ -142,6 +143,18 @@ def test_a_cache_that_cannot_be_written_costs_only_time(
     (tmp_path / "problem-inputs").write_text("a file where the folder should be")
     (prepared,) = prepare(sandbox, [toy.problems["total"]], tmp_path)
     assert prepared.levels[0][0].expected == "0"
+
+
+def test_sets_with_byte_order_marks_are_the_same_sets(tmp_path: Path, checks: Path) -> None:
+    plain = load_humaneval(checks)
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(checks.read_text(encoding="utf-8").encode("utf-16"))
+    assert load_humaneval(marked).sha256 == plain.sha256
+    folder = tmp_path / "own"
+    shutil.copytree(own_folder(), folder)
+    for file in [*folder.glob("*.py"), folder / "set.yaml"]:
+        file.write_bytes(file.read_text(encoding="utf-8").encode("utf-8-sig"))
+    assert load_folder(folder).sha256 == load_folder(own_folder()).sha256
 
 
 def test_a_missing_package_names_the_command_that_brings_it(

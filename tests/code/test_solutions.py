@@ -48,6 +48,21 @@ def test_a_compressed_file_is_read(tmp_path: Path) -> None:
         read_solutions(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("body", ['{"task_id": "a", "completion": "é"}\n', '[["é"]]'])
+def test_a_byte_order_mark_says_how_a_file_is_read(
+    tmp_path: Path, encoding: str, body: str
+) -> None:
+    assert read_solutions(write(tmp_path, body.encode(encoding)))[0].text == "é"
+    (tmp_path / "some.jsonl.gz").write_bytes(gzip.compress(body.encode(encoding)))
+    assert read_solutions(tmp_path / "some.jsonl.gz")[0].text == "é"
+
+
+def test_an_array_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="entry 0: must be an array of texts"):
+        read_solutions(write(tmp_path, "[1]"))
+
+
 GOOD = b'{"task_id": "a", "completion": ""}\n'
 
 

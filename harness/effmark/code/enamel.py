@@ -19,6 +19,8 @@ from pathlib import Path
 
 from effmark.code.problems import Problem, ProblemSet
 from effmark.errors import SpecError
+from effmark.regular_files import given_bytes
+from effmark.strict_json import decoded_text
 
 __all__ = ["load_enamel"]
 
@@ -56,12 +58,13 @@ def load_enamel(path: Path) -> ProblemSet:
     Raises:
         SpecError: the file is not one; the row is named.
     """
+    what = f"problem set {str(path)!r}"
+    text = decoded_text(given_bytes(path, "problem set"), what)
     try:
-        text = path.read_bytes().decode("utf-8")
         csv.field_size_limit(_LONGEST_CELL)
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SpecError(f"problem set {str(path)!r} cannot be read: {error}") from error
+    except csv.Error as error:
+        raise SpecError(f"{what} cannot be read: {error}") from error
     if not rows or set(_COLUMNS) - set(rows[0]):
         raise SpecError(f"problem set {str(path)!r}: not ENAMEL: needs columns {_COLUMNS}")
     digest = hashlib.sha256(text.encode()).hexdigest()

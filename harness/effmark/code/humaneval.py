@@ -12,16 +12,15 @@ As in the original, a check that calls the function by name (HumanEval/33) calls
 from __future__ import annotations
 
 import ast
-import gzip
 import hashlib
 import importlib.util
-import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 from effmark.code.problems import Case, Problem, ProblemSet
 from effmark.errors import PrerequisiteError, SpecError
+from effmark.regular_files import given_bytes
+from effmark.strict_json import decoded_text, parse_json
 
 __all__ = ["load_humaneval", "package_file"]
 
@@ -53,11 +52,8 @@ def load_humaneval(path: Path) -> ProblemSet:
     Raises:
         SpecError: a line is not a problem; it is named.
     """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise SpecError(f"problem set {str(path)!r} cannot be read: {error}") from error
+    what = f"problem set {str(path)!r}"
+    text = decoded_text(given_bytes(path, "problem set"), what)
     problems = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -69,7 +65,7 @@ def load_humaneval(path: Path) -> ProblemSet:
 
 def _problem(line: str, where: str) -> Problem:
     try:
-        entry = json.loads(line)
+        entry = parse_json(line, where)
         task_id, prompt, entry_point, solution, test = (str(entry[key]) for key in _KEYS)
         cases = _literal_cases(test)
     except (ValueError, KeyError, TypeError, SyntaxError) as error:

@@ -13,6 +13,7 @@ keys are ignored.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +23,9 @@ from typing import Any
 
 from effmark.errors import SpecError
 from effmark.record import Record
+from effmark.regular_files import given_bytes
 from effmark.store import Damage, latest, read_records
-from effmark.strict_json import parse_json
+from effmark.strict_json import parse_json, text_lines
 
 __all__ = ["Attempt", "Call", "Key", "attempts_of", "read_attempts", "read_scores"]
 
@@ -35,6 +37,10 @@ _ALIASES = {"problem": "task_id", "attempt": "sample", "seconds": "wall_s", "jou
 _COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 _AMOUNTS = ("wall_s", "energy_j", "work_flop", "usd", "usd_per_prompt_token",
             "usd_per_completion_token", "usd_per_cached_token")  # fmt: skip
+
+
+_RECORD = '{"schema_version":'
+"""How the line of a record begins."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +110,13 @@ def _added_up(lines: Iterable[_Line]) -> list[Attempt]:
 
 
 def _lines(path: Path) -> Iterator[_Line]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"ledger {str(path)!r} cannot be read: {error}") from error
-    rows = [(i, row) for i, row in enumerate(raw.split(b"\n"), start=1) if row.strip()]
-    if rows and _is_record(rows[0][1]):
+    lines = text_lines(given_bytes(path, "ledger"), str(path))
+    begun = list(itertools.islice(lines, 1))
+    if begun and begun[0][1].startswith(_RECORD):
         yield from _folder_lines(path)
         return
-    for number, row in rows:
+    for number, row in itertools.chain(begun, lines):
         yield _call(row, f"{path}:{number}")
-
-
-def _is_record(raw: bytes) -> bool:
-    return raw.startswith(b'{"schema_version":')
 
 
 def _folder_lines(path: Path) -> Iterator[_Line]:
@@ -133,7 +132,7 @@ def _folder_lines(path: Path) -> Iterator[_Line]:
     for record in records:
         model = _who(record, several=several)
         for number, row in enumerate(record.notes["ledger"].split("\n"), start=1):
-            entry = {**_decoded(row.encode(), record.id), "model": model}
+            entry = {**_decoded(row, record.id), "model": model}
             yield _entry(entry, f"record {record.id[:8]}:{number}")
 
 
@@ -143,11 +142,11 @@ def _who(record: Record, *, several: bool) -> str:
     return f"{name} {cell.workload.label}" if several else name
 
 
-def _call(raw: bytes, where: str) -> _Line:
+def _call(raw: str, where: str) -> _Line:
     return _entry(_decoded(raw, where), where)
 
 
-def _decoded(raw: bytes, where: str) -> dict[str, Any]:
+def _decoded(raw: str, where: str) -> dict[str, Any]:
     entry = parse_json(raw, where)
     if not isinstance(entry, dict):
         raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
@@ -207,11 +206,7 @@ def read_scores(path: Path) -> dict[tuple[str, int], float]:
         SpecError: the file is not that; the sample and what is wrong with it are named.
     """
     what = f"scores {str(path)!r}"
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{what} cannot be read: {error}") from error
-    body = parse_json(raw, what)
+    body = parse_json(given_bytes(path, "scores"), what)
     samples = body.get("samples") if isinstance(body, dict) else None
     if not isinstance(samples, list):
         raise SpecError(f"{what}: not the JSON of `effmark score code`: no list 'samples'")

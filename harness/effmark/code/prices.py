@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import ValidationError
 
 from effmark.code.ledger import Call
 from effmark.errors import SpecError
 from effmark.probes.tables import PriceRow
+from effmark.regular_files import given_bytes
 from effmark.scores import attempt_cost, run_cost
+from effmark.strict_json import decoded_text
+from effmark.strict_yaml import parse_yaml
 
 __all__ = ["CURRENCIES", "Currency", "Prices", "read_prices"]
 
@@ -121,17 +123,15 @@ def read_prices(path: Path) -> tuple[dict[str, float], str]:
     Raises:
         SpecError: the file is not such a table, or a price is impossible.
     """
+    what = f"prices {str(path)!r}"
+    table = parse_yaml(decoded_text(given_bytes(path, "prices"), what), what).data
     try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = [PriceRow(**row) for row in table["rows"]]
         version = str(table["version"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SpecError(f"prices {str(path)!r} cannot be read: {error}") from error
     except (ValidationError, KeyError, TypeError) as error:
         why = str(error).replace("\n", " ")
         raise SpecError(
-            f"prices {str(path)!r}: needs version and rows of name, price, unit, date, source: "
-            f"{why[:200]}"
+            f"{what}: needs version and rows of name, price, unit, date, source: {why[:200]}"
         ) from error
     return {row.name: _per_token(row, path) for row in rows if "token" in row.unit}, version
 

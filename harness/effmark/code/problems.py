@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from effmark.errors import SpecError
 from effmark.registry import suite_folders
+from effmark.regular_files import given_bytes
 from effmark.schema import content_hash
+from effmark.strict_json import decoded_text
+from effmark.strict_yaml import parse_yaml
 
 __all__ = ["Case", "Problem", "ProblemSet", "Rung", "load_folder", "own_folder"]
 
@@ -162,17 +163,11 @@ def load_folder(folder: Path) -> ProblemSet:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"problem {str(path)!r} cannot be read: {error}") from error
+    return decoded_text(given_bytes(path, "problem"), f"problem {str(path)!r}")
 
 
 def _read_about(path: Path) -> dict[str, Any]:
-    try:
-        about = yaml.safe_load(_read(path))
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path}: not YAML: {error}") from error
+    about = parse_yaml(_read(path), str(path)).data
     for key in ("name", "version", "seed", "hardness", "references"):
         if not isinstance(about, dict) or key not in about:
             raise SpecError(f"{path}: no {key!r}; a problem set needs it")

@@ -7,15 +7,14 @@ texts are separate samples. A JSON array of arrays (ENAMEL) holds the samples of
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from effmark.errors import SpecError
+from effmark.regular_files import given_bytes
+from effmark.strict_json import parse_json, text_lines
 
 __all__ = ["Sample", "read_solutions"]
 
@@ -38,40 +37,21 @@ def read_solutions(path: Path) -> list[Sample]:
     Raises:
         SpecError: the file or a line of it is not what it should be; the line is named.
     """
-    raw = _content(path)
-    if raw.lstrip()[:1] == b"[":
+    raw = given_bytes(path, "solutions")
+    lines = text_lines(raw, str(path))
+    begun = list(itertools.islice(lines, 1))
+    if begun and begun[0][1].lstrip().startswith("["):
         return list(_from_array(raw, path))
     samples = [
-        _sample(line, f"{path}:{number}", number)
-        for number, line in enumerate(raw.split(b"\n"), start=1)
-        if line.strip()
+        _sample(line, f"{path}:{number}", number) for number, line in itertools.chain(begun, lines)
     ]
     if not samples:
         raise SpecError(f"solutions {str(path)!r}: no samples; give one JSON object a line")
     return samples
 
 
-def _content(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise SpecError(f"solutions {str(path)!r} cannot be read: {error}") from error
-
-
-def _parse(raw: bytes, where: str) -> Any:
-    try:
-        return json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{where}: not UTF-8: byte {error.object[error.start]:#04x}") from error
-    except ValueError as error:
-        raise SpecError(f"{where}: not JSON: {error}") from error
-    except RecursionError as error:
-        raise SpecError(f"{where}: not a sample: nested too deep") from error
-
-
-def _sample(raw: bytes, where: str, line: int) -> Sample:
-    entry = _parse(raw, where)
+def _sample(raw: str, where: str, line: int) -> Sample:
+    entry = parse_json(raw, where)
     if not isinstance(entry, dict):
         raise SpecError(f"{where}: not an object, got {type(entry).__name__}")
     task_id = entry.get("task_id")
@@ -87,7 +67,7 @@ def _sample(raw: bytes, where: str, line: int) -> Sample:
 
 
 def _from_array(raw: bytes, path: Path) -> Iterator[Sample]:
-    rows = _parse(raw, str(path))
+    rows = parse_json(raw, str(path))
     for number, texts in enumerate(rows):
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise SpecError(f"{path}: entry {number}: must be an array of texts")

@@ -22,7 +22,7 @@ from effmark.executors.turns import parties, take_turns
 from effmark.plan import Plan, ProcessPlan
 from effmark.probes.lock import device_lock
 from effmark.probes.peaks import machine_peaks
-from effmark.record import FINAL, Environment, Missing, Record
+from effmark.record import FINAL, Environment, Missing, Proof, Record
 from effmark.spec import Cell, Tasks
 from effmark.store import Journal
 from effmark.task_files import task_files
@@ -58,6 +58,8 @@ class Session:
         """Whether cells are measured anew on purpose: then their failures replace results."""
         self._kept: set[str] = set()
         """Keys of cells that are finished: no failure is written over them."""
+        self._proofs: dict[str, Proof | None] = {}
+        """By the key of the first cell of a process."""
 
     def run(self, done: dict[str, Record]) -> list[Record]:
         """Run what is not done yet, one process after the other; return the new records."""
@@ -105,6 +107,7 @@ class Session:
             station = station or Station(process, self._orders, self._observer)
             try:
                 station.prepare(process)
+                self._proofs[process.cells[0].key] = station.prove(process)
                 ready.append(process)
             except WorkerFailed as failure:
                 self._fail(process, process.cells, failure)
@@ -153,7 +156,7 @@ class Session:
         """Return a loaded worker; where there is none, its cells have got their records."""
         station = Station(process, self._orders, self._observer)
         try:
-            station.load()
+            station.load(self._proofs[process.cells[0].key])
         except WorkerFailed as failure:
             station.close()
             self._fail(process, cells, failure)

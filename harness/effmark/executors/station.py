@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from effmark.adapter import LoadRequest
 from effmark.executors.local import LocalWorker
 from effmark.plan import ProcessPlan
-from effmark.record import Record, Settings, SuiteRef
+from effmark.record import Proof, Record, Settings, SuiteRef
 from effmark.spec import Cell, Limits, Suite
 
 __all__ = ["Observer", "Orders", "Station"]
@@ -19,7 +19,7 @@ class Observer(Protocol):
     """Told what happens, to show it to people."""
 
     def process(self, process: ProcessPlan, phase: str) -> None:
-        """Tell that a process enters a phase: `prepare`, `load`, `done`."""
+        """Tell that a process enters a phase: `prepare`, `prove`, `load`, `done`."""
 
     def cell(self, cell: Cell, text: str) -> None:
         """Tell what a cell is doing."""
@@ -81,10 +81,26 @@ class Station:
         self._observer.process(process, "prepare")
         self._ask("prepare", self._orders.limits.prepare_s, **self._request(process))
 
-    def load(self) -> None:
-        """Load the model."""
+    def prove(self, process: ProcessPlan) -> Proof | None:
+        """Return the proof of the artefact that was prepared for a process."""
+        self._observer.process(process, "prove")
+        answer = self._ask(
+            "prove",
+            self._orders.limits.prepare_s,
+            memory_b=self._orders.memory_b,
+            **self._request(process),
+        )
+        return answer["proof"] and Proof.model_validate(answer["proof"])
+
+    def load(self, proof: Proof | None) -> None:
+        """Load the model; the records will hold its proof."""
         self._observer.process(self.process, "load")
-        self._ask("load", self._orders.limits.load_s, **self._request(self.process))
+        self._ask(
+            "load",
+            self._orders.limits.load_s,
+            proof=proof and proof.model_dump(mode="json"),
+            **self._request(self.process),
+        )
 
     def run(self, cell: Cell) -> Record:
         """Measure a cell to its end."""

@@ -47,6 +47,7 @@ MARK_SIGNS = {
     "invalid": "✗",
     "foreign": "»",
     "suspect": "!",
+    "unproven": "°",
     "emulated": "^",
     "random": "?",
     "dequantised": "≈",

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from effmark.energy_numbers import best_readings
-from effmark.record import Block, Measured, Record
+from effmark.record import Block, Measured, Proof, Record
 from effmark.rows import Number, Row
 from effmark.stats.quantiles import quantile
 
@@ -46,7 +46,26 @@ def cell_detail(row: Row) -> dict[str, Any]:
         "model_sha256": record.cell.model.sha256,
         "adapter_version": record.cell.adapter_version,
         "facts": _facts(record),
+        "proof": _proof(record.proof),
     }
+
+
+def _proof(proof: Proof | None) -> str | None:
+    """Return in a sentence what the proof of a cell's artefact found."""
+    if proof is None:
+        return None
+    if proof.status == "unproven":
+        return f"Unproven: {proof.detail}."
+    parts = [f"{proof.status.capitalize()} against {proof.against}"]
+    if proof.largest_difference_ratio is not None:
+        parts.append(
+            f"log-probabilities differ by {proof.largest_difference_ratio:.1g} of the largest"
+        )
+    if proof.kl_nats is not None and proof.top1_agreement_ratio is not None:
+        parts.append(
+            f"KL {proof.kl_nats:.2g} nats, top-1 agreement {proof.top1_agreement_ratio:.0%}"
+        )
+    return f"{parts[0]}: {', '.join([*parts[1:], *filter(None, [proof.detail])])}."
 
 
 def _series(record: Record) -> dict[str, Any] | None:

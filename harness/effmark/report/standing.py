@@ -12,7 +12,7 @@ from typing import Literal
 
 from effmark.metrics import metric
 from effmark.ranking import Contender, Rank, paired_draws, ranks, sampling_error
-from effmark.record import Missing
+from effmark.record import Missing, Record
 from effmark.rows import Number, Row
 from effmark.samples import Samples, metric_samples
 from effmark.schema import content_hash
@@ -41,6 +41,8 @@ _COUNTED = {"tensors", "analytic"}
 MARKS = {
     "invalid": "a check found that these numbers do not hold",
     "suspect": "something disturbed the measurement; see the advice",
+    "unproven": "no reference to hold this artefact against: whether it computes the model is not "
+    "known",
     "emulated": "low-bit weights are expanded before the arithmetic: no claim on speed",
     "random": "random weights: no claim on quality",
     "dequantised": "the full-precision weights are a dequantised low-bit file: shows cost; "
@@ -72,11 +74,21 @@ def marks(row: Row) -> list[str]:
     """Return the marks of a row, worst first."""
     record, facts = row.record, row.record.facts
     found: set[str] = {record.validity} | ({"foreign"} if record.foreign else set())
+    if is_unproven(record):
+        found.add("unproven")
     if facts is not None:
         found |= {"emulated"} if facts.kernel == "emulated" else set()
         found |= {"random"} if facts.weights == "random" else set()
         found |= {"dequantised"} if facts.weights_source.startswith("dequantised") else set()
     return [mark for mark in MARKS if mark in found]
+
+
+def is_unproven(record: Record) -> bool:
+    """Return whether a language model was measured from files that nothing vouches for."""
+    has_files = record.cell.model.path is not None and record.cell.model.task == "lm"
+    if record.outcome != "ok" or record.foreign or not has_files:
+        return False
+    return record.proof is None or record.proof.status == "unproven"
 
 
 def exclusion(row: Row, name: str) -> str:

@@ -18,8 +18,10 @@ from effmark.adapter import Scores
 from effmark.cache import build_once
 from effmark.errors import AdapterError, SpecError, UnsupportedError
 from effmark.record import Measured, Missing
+from effmark.regular_files import given_bytes
 from effmark.schema import content_hash
 from effmark.spec import Text
+from effmark.strict_json import decoded_text
 from effmark.suites import text_file
 from effmark.workloads.context import Context, Findings
 
@@ -56,11 +58,8 @@ def text(context: Context) -> Findings:
 
 
 def _read(name: str) -> tuple[str, str]:
-    try:
-        raw = text_file(name).read_bytes()
-        return raw.decode("utf-8"), hashlib.sha256(raw).hexdigest()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"text {name!r} cannot be read as UTF-8: {error}") from error
+    raw = given_bytes(text_file(name), "text")
+    return decoded_text(raw, f"text {name!r}"), hashlib.sha256(raw).hexdigest()
 
 
 def _tokens(adapter: Scores, content: str, wanted: int) -> list[int]:

@@ -17,7 +17,7 @@ function renderCell() {
 
 function cellSections(row) {
   return [
-    cellHead(row), siblings(row), verdict(row), adviceList(row), repeat(row),
+    cellHead(row), siblings(row), verdict(row), row.cell?.proof && el("p", { class: "quiet" }, row.cell.proof), adviceList(row), repeat(row),
     row.cell?.series && seriesChart(row), row.cell?.series && spreadChart(row), row.cell?.tokens && tokensChart(row),
     powerChart(row), ...tracesCharts(row), row.cell?.items && itemsTable(row),
     numbersTable(row), missingTable(row), provenance(row),

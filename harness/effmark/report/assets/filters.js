@@ -194,7 +194,7 @@ function limitBroken(item) {
 function switches() {
   const present = new Set(rows.flatMap((r) => r.marks));
   if (rows.some((r) => [...r.numbers.values()].some((n) => n.source === "model_estimate"))) present.add("estimated");
-  const shown = Object.keys(packed.marks).filter((m) => present.has(m) && m !== "suspect");
+  const shown = Object.keys(packed.marks).filter((m) => present.has(m) && m !== "suspect" && m !== "unproven");
   const admit = (mark) => (event) => update({
     admit: event.target.checked ? [...state.admit, mark] : state.admit.filter((m) => m !== mark),
   });

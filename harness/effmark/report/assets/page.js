@@ -53,6 +53,7 @@ function honestNotes() {
     estimated && ["energy estimated", "Numbers marked ~ come from a model of the hardware, not from a meter; they are not ranked unless you ask for it."],
     marked("dequantised").length && ["dequantised weights", `${models("dequantised")}: the full-precision weights are a dequantised low-bit file. They show cost; no ranking of low-bit schemes by quality is drawn from them.`],
     marked("random").length && ["random weights", `${models("random")}: no quality is ranked.`],
+    some(marked("unproven"), "unproven", "There was no reference to hold what was measured against: whether it computes its model is not known. They rank, with their mark."),
     some(marked("emulated"), "emulated", "Low-bit weights were expanded before the arithmetic; no speed or energy is ranked."),
     some(marked("foreign"), "imported", "Measured by another tool and by its rules; shown, not ranked unless you ask for it."),
     some(failed, "without numbers", "They failed, did not fit or are not supported; the list of what is missing has each reason."),

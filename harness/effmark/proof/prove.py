@@ -1,0 +1,135 @@
+"""Prove one artefact: load it, ask it, compare; kept by everything that decides the result."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from effmark.adapter import Adapter, LoadRequest, Scores
+from effmark.cache import build_once
+from effmark.errors import UnsupportedError
+from effmark.models import hash_file
+from effmark.proof.answers import STEPS, Answers, holds_answers
+from effmark.proof.reference import RECIPE, reference_answers
+from effmark.proof.trial import has_paths, rows_of, tokens_of
+from effmark.proof.verdict import level_of, verdict
+from effmark.record import Proof
+from effmark.registry import adapter_class, adapter_version
+from effmark.schema import content_hash
+from effmark.weight_files import count_weights
+
+__all__ = ["prove"]
+
+
+def prove(adapter: str, request: LoadRequest, memory_b: int) -> Proof | None:
+    """Return the proof of a prepared artefact; None where there are no files to hold it against.
+
+    Args:
+        adapter: name of the adapter; its `prepare` has run.
+        request: what will be loaded; the proof loads it for a short text and few prompts.
+        memory_b: what a process may use.
+
+    Raises:
+        UnsupportedError: the artefact does not compute the model.
+    """
+    if request.model.path is None or request.model.task != "lm":
+        return None
+    answers = _answers(request, memory_b)
+    if isinstance(answers, str):
+        return Proof(status="unproven", detail=answers)
+    key = _key(adapter, request, answers)
+    kept = build_once(
+        request.cache, "proofs", key, lambda folder: _build(adapter, request, answers, folder), ""
+    )
+    found = json.loads((kept / "proof.json").read_text("utf-8"))
+    if "refused" in found:
+        raise UnsupportedError(f"{adapter} at {request.precision} {found['refused']}")
+    return Proof.model_validate(found["proof"])
+
+
+def _answers(request: LoadRequest, memory_b: int) -> Answers | str:
+    """Return what the source model says, or why nobody can tell."""
+    assert request.model.path is not None
+    weights = count_weights(request.model.path)
+    if weights is not None and weights * 2 > memory_b:
+        return f"the reference needs {weights * 2} bytes at least, {memory_b} may be used"
+    return reference_answers(request.model, request.cache, memory_b)
+
+
+def _build(adapter: str, request: LoadRequest, answers: Answers, folder: Path) -> None:
+    """Write the proof, or the refusal, into an empty folder."""
+    try:
+        found: dict[str, Any] = {"proof": _try(adapter, request, answers, folder).model_dump()}
+    except UnsupportedError as error:
+        found = {"refused": str(error)}
+    (folder / "proof.json").write_text(json.dumps(found), "utf-8")
+
+
+def _try(adapter: str, request: LoadRequest, answers: Answers, folder: Path) -> Proof:
+    loaded = adapter_class(adapter)()
+    loaded.load(_for_questions(request, answers))
+    try:
+        return _ask(adapter, request, loaded, answers, folder)
+    finally:
+        loaded.close()
+
+
+def _ask(
+    adapter: str, request: LoadRequest, loaded: Adapter, answers: Answers, folder: Path
+) -> Proof:
+    if not has_paths(loaded):
+        return Proof(status="unproven", detail=f"adapter {adapter!r} neither scores nor generates")
+    level = level_of(loaded.facts().effective_bits, exact_reference=answers.exact)
+    if level == "low":
+        answers = _same_runtime(adapter, request, answers) or answers
+    rows, tokens = list(rows_of(loaded, answers)), list(tokens_of(loaded, answers))
+    proof = verdict(level, rows, tokens, answers.source)
+    if level == "full" and isinstance(loaded, Scores):
+        own = replace(answers, text_rows=rows[0].got, source=f"{adapter} at {request.precision}")
+        own.save(folder)
+    return proof
+
+
+def _same_runtime(adapter: str, request: LoadRequest, answers: Answers) -> Answers | None:
+    """Return what the same runtime said at full precision, where that was proven before."""
+    for precision in adapter_class(adapter).precisions:
+        whole = request.model_copy(update={"precision": precision, "options": {}})
+        entry = request.cache / "proofs" / _key(adapter, whole, answers)
+        if holds_answers(entry):
+            return Answers.read(entry)
+    return None
+
+
+def _for_questions(request: LoadRequest, answers: Answers) -> LoadRequest:
+    """Return the request with room for the questions alone."""
+    longest = max(len(answers.text), *(len(prompt) + STEPS for prompt in answers.prompts))
+    return request.model_copy(update={"context_tokens": longest + 1, "batch": len(answers.prompts)})
+
+
+def _key(adapter: str, request: LoadRequest, answers: Answers) -> str:
+    """Return the hash of everything that decides how a proof ends."""
+    return content_hash(
+        {
+            "model": request.model.sha256,
+            "adapter": adapter,
+            "version": adapter_version(adapter),
+            "code": _code(adapter_class(adapter).__module__.partition(".")[0]),
+            "precision": request.precision,
+            "device": request.device,
+            "options": request.options,
+            "reference": answers.source,
+            "recipe": RECIPE,
+        }
+    )[:32]
+
+
+@functools.cache
+def _code(package: str) -> str:
+    """Return the hash of the source files of a package: how it converts is part of a proof."""
+    origin = Path(str(import_module(package).__file__))
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return content_hash([hash_file(file) for file in files])
