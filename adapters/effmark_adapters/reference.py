@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from effmark.errors import OutOfMemoryError, PrerequisiteError
 from effmark.proof import STEPS, TEXT, Answers, questions
 from effmark.spec import ModelRef
-from effmark_adapters.artefacts.facts import bytes_on_disk, weight_files
+from effmark_adapters.artefacts.facts import (
+    bytes_on_disk,
+    context_tokens,
+    read_config,
+    weight_files,
+)
 from effmark_adapters.artefacts.hf_folder import hf_folder
 
 if TYPE_CHECKING:
@@ -32,7 +37,8 @@ class TransformersReference:
         """Return what a Hugging Face folder, or one made from a GGUF file, says."""
         folder = hf_folder(model, cache)
         network, arithmetic = _load(folder, memory_b)
-        text, prompts = questions(*_tokens(folder, network.config))
+        longest = context_tokens(read_config(folder))
+        text, prompts = questions(*_tokens(folder, network.config), longest)
         text_rows = _rows(network, text)[:-1]
         decoded = [_continue(network, prompt) for prompt in prompts]
         return Answers(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from effmark.adapter import Array
+from effmark.errors import UnsupportedError
 
 __all__ = ["STEPS", "TEXT", "Answers", "holds_answers", "questions"]
 
@@ -19,22 +20,35 @@ TEXT = (
 TEXT_TOKENS = 40
 STEPS = 6
 """Tokens that decoding adds to each prompt: the first after the prefill, the others cached."""
+FEWEST_TOKENS = 16
+"""A text of fewer shows too little of a model."""
 _FILE = "answers.npz"
-_PROMPTS = (slice(0, 5), slice(3, 14), slice(10, 36))
+_PROMPTS = ((0.0, 0.125), (0.075, 0.35), (0.25, 0.9))
 """Parts of the text that are prompts; their lengths differ, so that a batch of them is padded."""
 
 
 def questions(
-    ids: Sequence[int], begin: Sequence[int] = ()
+    ids: Sequence[int], begin: Sequence[int] = (), context_tokens: int | None = None
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
     """Return the text and the prompts in token ids.
 
     Args:
         ids: the tokens of `TEXT` for this model; few ones are repeated.
         begin: what this model's texts begin with, a token for the beginning of a sequence say.
+        context_tokens: what the model takes at most; a short one shortens the text.
+
+    Raises:
+        UnsupportedError: the model's context is too short.
     """
-    whole = (list(ids) * TEXT_TOKENS)[:TEXT_TOKENS]
-    return (*begin, *whole), tuple((*begin, *whole[part]) for part in _PROMPTS)
+    room = TEXT_TOKENS if context_tokens is None else context_tokens - len(begin) - STEPS
+    if room < FEWEST_TOKENS:
+        raise UnsupportedError(
+            f"a context of {context_tokens} tokens is too short for a proof, it takes "
+            f"{FEWEST_TOKENS + len(begin) + STEPS}"
+        )
+    whole = (list(ids) * TEXT_TOKENS)[: min(room, TEXT_TOKENS)]
+    parts = [slice(round(a * len(whole)), round(b * len(whole))) for a, b in _PROMPTS]
+    return (*begin, *whole), tuple((*begin, *whole[part]) for part in parts)
 
 
 @dataclass(frozen=True)

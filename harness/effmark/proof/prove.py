@@ -12,7 +12,7 @@ from typing import Any
 from effmark.adapter import Adapter, LoadRequest, Scores
 from effmark.cache import build_once
 from effmark.errors import UnsupportedError
-from effmark.models import hash_file
+from effmark.file_hashes import hash_file
 from effmark.proof.answers import STEPS, Answers, holds_answers
 from effmark.proof.reference import RECIPE, reference_answers
 from effmark.proof.trial import has_paths, rows_of, tokens_of

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from effmark.adapter import Adapter, Array, Generates, Generation, Replays, Scores
+from effmark.errors import UnsupportedError
 from effmark.proof.answers import STEPS, Answers
 
 __all__ = ["Rows", "Tokens", "has_paths", "rows_of", "tokens_of"]
@@ -57,21 +58,31 @@ def _scored(adapter: Scores, answers: Answers) -> Iterator[Rows]:
 
 
 def _replayed(adapter: Replays, answers: Answers) -> Iterator[Rows]:
-    batch = adapter.replay(answers.prompts, answers.continuations)
+    for number, prompt in enumerate(answers.prompts):
+        part = slice(number, number + 1)
+        alone = adapter.replay(answers.prompts[part], answers.continuations[part])[0]
+        path = f"decoding a prompt of {len(prompt)} tokens alone"
+        yield Rows(path, answers.decode_rows[number], alone)
+    try:
+        batch = adapter.replay(answers.prompts, answers.continuations)
+    except UnsupportedError:
+        return  # no batches on this runtime: cells that ask for one will be refused by it
     for prompt, wanted, got in zip(answers.prompts, answers.decode_rows, batch, strict=True):
         yield Rows(f"decoding a prompt of {len(prompt)} tokens in a batch", wanted, got)
-    alone = adapter.replay(answers.prompts[:1], answers.continuations[:1])[0]
-    yield Rows("decoding a prompt alone", answers.decode_rows[0], alone)
 
 
 def tokens_of(adapter: Adapter, answers: Answers) -> Iterator[Tokens]:
-    """Yield the greedy tokens of all prompts in a batch, then of the shortest alone."""
+    """Yield the greedy tokens of the shortest prompt alone, then of all in a batch."""
     if not isinstance(adapter, Generates):
         return
-    for number, got in enumerate(_greedy(adapter, answers.prompts)):
+    yield _tokens("a prompt alone", answers, 0, _greedy(adapter, answers.prompts[:1])[0])
+    try:
+        batch = _greedy(adapter, answers.prompts)
+    except UnsupportedError:
+        return  # as above
+    for number, got in enumerate(batch):
         path = f"a prompt of {len(answers.prompts[number])} tokens in a batch"
         yield _tokens(path, answers, number, got)
-    yield _tokens("a prompt alone", answers, 0, _greedy(adapter, answers.prompts[:1])[0])
 
 
 def _tokens(path: str, answers: Answers, number: int, got: tuple[int | None, ...]) -> Tokens:
