@@ -38,6 +38,7 @@ class TorchAdapter(ReadsText):
     name: ClassVar[str] = "torch"
     precisions: ClassVar[tuple[str, ...]] = requests.PRECISIONS
     distributions: ClassVar[tuple[str, ...]] = ("torch", "transformers", "torchao")
+    quantised: ClassVar[tuple[str, ...]] = ("fp8", "mxfp4")  # transformers expands them to bf16
 
     def __init__(self) -> None:
         self._request: LoadRequest | None = None
@@ -62,7 +63,8 @@ class TorchAdapter(ReadsText):
         folder = hf_folder(request.model, request.cache)
         from effmark_adapters.artefacts.hf_model import check_folder
 
-        check_folder(folder, requests.attention(request))
+        trust = request.model.trust_remote_code
+        check_folder(folder, requests.attention(request), trust_remote_code=trust)
         if not requests.is_packed(request):
             return
         from effmark_adapters.pytorch.devices import memory_errors
@@ -75,7 +77,7 @@ class TorchAdapter(ReadsText):
                 request.cache,
                 "torch",
                 requests.packed_key(request),
-                lambda out: save_packed(folder, precision, group, out),
+                lambda out: save_packed(folder, precision, group, out, trust_remote_code=trust),
                 what,
             )
 
@@ -109,12 +111,12 @@ class TorchAdapter(ReadsText):
         from effmark_adapters.pytorch.language_model import LanguageModel
 
         folder = prepared_hf_folder(request.model, request.cache)
-        attention = requests.attention(request)
+        attention, trust = requests.attention(request), request.model.trust_remote_code
         if requests.is_packed(request):
             packed = requests.packed_folder(request)
-            found = weights.load_packed(folder, packed, attention)
+            found = weights.load_packed(folder, packed, attention, trust_remote_code=trust)
         else:
-            found = weights.load_full(folder, torch.float32, attention)
+            found = weights.load_full(folder, torch.float32, attention, trust_remote_code=trust)
         found.net.to(device)
         if request.precision == "int4" and device.type != "cpu":
             weights.pack_for_gpu(found, requests.group(request))

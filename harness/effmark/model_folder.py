@@ -40,6 +40,7 @@ _SIZES = (
 _LARGEST = 2**31
 """Of any size in a config; the largest that anybody has trained is a millionth of it."""
 _SHOWN = 3
+_LONGEST_METHOD = 40
 
 
 def folder_model(
@@ -159,11 +160,11 @@ def _code(config: dict[str, Any], folder: Path) -> list[str]:
 
 def _quantised(config: dict[str, Any]) -> str:
     """Return by what method a folder's weights were quantised before, empty if they were not."""
-    found = config.get("quantization_config")
-    if not isinstance(found, dict) or not found:
+    text = config.get("text_config")
+    parts = (config, text if isinstance(text, dict) else {})
+    found = next((f for part in parts if (f := part.get("quantization_config"))), None)
+    if not isinstance(found, dict):
         return ""
-    bits = found.get("bits") or {"load_in_4bit": 4, "load_in_8bit": 8}.get(
-        next((key for key in ("load_in_4bit", "load_in_8bit") if found.get(key)), "")
-    )
-    method = str(found.get("quant_method") or "an unnamed method")[:40]
-    return f"{method}, {bits} bit" if isinstance(bits, int) else method
+    of_bitsandbytes = found.get("load_in_4bit") or found.get("load_in_8bit")
+    unnamed = "bitsandbytes" if of_bitsandbytes else "an unnamed method"
+    return str(found.get("quant_method") or unnamed)[:_LONGEST_METHOD]

@@ -22,6 +22,7 @@ from effmark.spec import (
     Code,
     Decode,
     ModelRef,
+    Outcome,
     Prefill,
     Suite,
     Tasks,
@@ -51,7 +52,9 @@ class ProcessPlan:
     memory_b: int | None
     """Estimated resident memory; None where nothing is known."""
     problem: str = ""
-    """Why it cannot run here: too large for the memory; recorded as the outcome `oom`."""
+    """Why it cannot run here, known before anything is made."""
+    outcome: Outcome = "oom"
+    """What is recorded of a process that has a problem."""
 
     @property
     def label(self) -> str:
@@ -99,6 +102,7 @@ def make_plan(
     records: Sequence[Record] = (),
     repetitions: int = 1,
     fetch: bool = True,
+    trust_remote_code: bool = False,
 ) -> Plan:
     """Return what a suite asks for, baseline first for each model.
 
@@ -110,6 +114,7 @@ def make_plan(
         records: Earlier records, from which times are estimated.
         repetitions: Worker processes per combination.
         fetch: Whether models that are not here yet are downloaded.
+        trust_remote_code: Whether Python code that lies in a model's folder may run.
 
     Raises:
         SpecError: an unknown model, adapter or precision, or nothing left to run.
@@ -120,7 +125,8 @@ def make_plan(
     processes = [
         _process(suite, resolved, group, precision, number, records)
         for resolved in (
-            resolve_model(name, cache, fetch=fetch) for name in (models or suite.models)
+            resolve_model(name, cache, fetch=fetch, trust_remote_code=trust_remote_code)
+            for name in (models or suite.models)
         )
         for number in range(repetitions)
         for group, precision in chosen
@@ -145,7 +151,8 @@ def plan_again(record: Record, cache: Path) -> Plan:
         SpecError: the model of that name is not the one that was measured.
     """
     cell, settings = record.cell, record.settings
-    model = resolve_model(_where(cell.model), cache)
+    trust = cell.model.trust_remote_code
+    model = resolve_model(_where(cell.model), cache, trust_remote_code=trust)
     if model.sha256 != cell.model.sha256:
         raise SpecError(
             f"model {model.name!r} is not the one of record {record.id[:8]}: its SHA-256 is "
@@ -262,7 +269,8 @@ def _process(
         )
         for workload in suite.workloads_of(model.name)
     )
-    memory_b = resident_b(model, precision)
+    memory_b = None if model.quantised else resident_b(model, precision)
+    foreign = _foreign(model, group.adapter)
     estimate_s, basis = process_estimate(suite, cells, records, memory_b)
     return ProcessPlan(
         cells=cells,
@@ -271,7 +279,8 @@ def _process(
         estimate_s=estimate_s,
         basis=basis,
         memory_b=memory_b,
-        problem=_too_large(memory_b, suite, model),
+        problem=foreign or _too_large(memory_b, suite, model),
+        outcome="unsupported" if foreign else "oom",
     )
 
 
@@ -284,6 +293,20 @@ def _tokens(cell: Cell) -> int:
     if isinstance(workload, Code):
         return _CODE_PROMPT_TOKENS + (workload.new_tokens or 0)
     return workload.context_tokens if isinstance(workload, Text | Tasks) else 512
+
+
+def _foreign(model: ModelRef, adapter: str) -> str:
+    """Return why an adapter cannot read the weights of a model, empty if it can."""
+    try:
+        known = getattr(adapter_class(adapter), "quantised", ())
+    except PrerequisiteError:
+        return ""  # its cells will say what is missing
+    if not model.quantised or model.quantised in known:
+        return ""
+    return (
+        f"model {model.name!r} holds weights quantised by {model.quantised}, which {adapter} does "
+        "not read; give the folder of the model before quantisation, or a GGUF file"
+    )
 
 
 def _too_large(memory_b: int | None, suite: Suite, model: ModelRef) -> str:

@@ -64,7 +64,7 @@ class ModelRef(Frozen):
     weights_source: str = "as given"
     """What the full-precision weights really are; `dequantised Q4_1` carries no quality claim."""
     quantised: str = ""
-    """How the files themselves are quantised, `gptq, 4 bit` say; empty where they are not."""
+    """By what method the files themselves are quantised, `gptq` say; empty where they are not."""
     trust_remote_code: bool = False
     """Whether Python code of the folder may run; true only where the folder has some."""
 

@@ -6,6 +6,7 @@ A GGUF file is expanded to fp32, which is exact; fp16 and bf16 would round its s
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from pathlib import Path
 
 from effmark.cache import build_once
@@ -24,11 +25,13 @@ def hf_folder(model: ModelRef, cache: Path) -> Path:
 
     Raises:
         SpecError: the folder or file is not there or not whole.
-        UnsupportedError: a model that is no language model, or a GGUF file that nobody here reads.
+        UnsupportedError: a model that is no language model, a GGUF file that nobody here reads, or
+            a tokenizer with code of its own that is not trusted.
         PrerequisiteError: reading GGUF needs a package.
     """
     path = _source(model)
     if model.kind == "hf":
+        _check_tokenizer(model, path)
         return _checked(path)
 
     def build(folder: Path) -> None:
@@ -67,6 +70,23 @@ def _checked(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise SpecError(f"model folder {str(folder)!r} has no config.json; it needs one")
     return folder
+
+
+def _check_tokenizer(model: ModelRef, folder: Path) -> None:
+    """Refuse a tokenizer with code of its own unless the user trusts the folder.
+
+    The code is never run: tokenizer.json alone says what the `tokenizers` library does. Whether
+    that is what the folder's class would do is for the user to know.
+    """
+    settings = folder / "tokenizer_config.json"
+    if model.trust_remote_code or not settings.is_file():
+        return
+    if "AutoTokenizer" in (json.loads(settings.read_text("utf-8")).get("auto_map") or {}):
+        raise UnsupportedError(
+            f"model {model.name!r} has a tokenizer with Python code of its own folder (auto_map in "
+            "tokenizer_config.json); its tokenizer.json is read instead of that code where the "
+            "request trusts the folder: --trust-remote-code"
+        )
 
 
 def _key(model: ModelRef) -> str:

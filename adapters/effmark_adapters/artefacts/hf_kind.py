@@ -36,7 +36,7 @@ def check_kind(name: str, config: dict[str, Any], *, trust_remote_code: bool) ->
         UnsupportedError: with the reason.
     """
     model_type = str(config.get("model_type", ""))
-    if "AutoModelForCausalLM" in config.get("auto_map", {}) and trust_remote_code:
+    if _own_class(config) and trust_remote_code:
         return
     _check_code(name, config, model_type)
     architecture = next(iter(config.get("architectures") or ()), None)
@@ -65,13 +65,19 @@ def quantisation_method(config: dict[str, Any]) -> str | None:
 
 
 def _check_code(name: str, config: dict[str, Any], model_type: str) -> None:
-    """Refuse what only code of the folder itself could load."""
-    if model_type in _CAUSAL:
+    """Refuse what only code of the folder itself could load.
+
+    Many folders bring the code of a class that transformers has by now, under the same name but
+    for its case; that one is loaded. A class of another name is another model.
+    """
+    own = _own_class(config)
+    if model_type in _CAUSAL and own.lower() in ("", *(n.lower() for n in _CAUSAL.values())):
         return
-    if "AutoModelForCausalLM" in config.get("auto_map", {}):
+    if own:
         raise UnsupportedError(
             f"model {name!r} of type {model_type!r} needs Python code of its own folder "
-            "(auto_map), which runs only where the request trusts it: --trust-remote-code"
+            f"(auto_map names {own!r}), which runs only where the request trusts it: "
+            "--trust-remote-code"
         )
     version = transformers.__version__
     if model_type not in registry.CONFIG_MAPPING_NAMES:
@@ -82,6 +88,13 @@ def _check_code(name: str, config: dict[str, Any], model_type: str) -> None:
         f"model {name!r}: transformers {version} has no causal language model of type "
         f"{model_type!r}"
     )
+
+
+def _own_class(config: dict[str, Any]) -> str:
+    """Return the class that a folder brings as its causal LM, empty if it brings none."""
+    found = config.get("auto_map")
+    named = found.get("AutoModelForCausalLM") if isinstance(found, dict) else None
+    return str(named).rpartition(".")[2] if named else ""
 
 
 def _may_be_causal(architecture: str, model_type: str) -> bool:

@@ -70,7 +70,9 @@ def load_full(
     return Weights(model, _count(model), weight_files(folder))
 
 
-def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
+def save_packed(
+    folder: Path, precision: str, group: int, out: Path, *, trust_remote_code: bool = False
+) -> None:
     """Write a model's weights at a precision into an empty folder.
 
     Args:
@@ -78,8 +80,9 @@ def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
         precision: `bf16`, `int8` or `int4`.
         group: Weights that share a scale at int4.
         out: Where they go.
+        trust_remote_code: Whether Python code of the folder may run.
     """
-    weights = load_full(folder, torch.bfloat16)
+    weights = load_full(folder, torch.bfloat16, trust_remote_code=trust_remote_code)
     if precision == "int4":
         weights.groups = _quantise(weights.net, group, _int4)
     elif precision == "int8":
@@ -90,10 +93,14 @@ def save_packed(folder: Path, precision: str, group: int, out: Path) -> None:
     (out / _PLAN).write_text(json.dumps(plan, indent=1) + "\n", "utf-8")
 
 
-def load_packed(folder: Path, packed: Path, attention: str) -> Weights:
+def load_packed(
+    folder: Path, packed: Path, attention: str, *, trust_remote_code: bool = False
+) -> Weights:
     """Return the model of `folder` with the weights that `save_packed` wrote."""
     with init_empty_weights(include_buffers=False):
-        model = make_causal_lm(folder, torch.bfloat16, attention=attention)
+        model = make_causal_lm(
+            folder, torch.bfloat16, attention=attention, trust_remote_code=trust_remote_code
+        )
     # The int8 kernel reads whole vectors: it needs aligned memory, which a mapped file is not.
     tensors = {name: tensor.clone() for name, tensor in load_file(packed / _FILE).items()}
     plan = json.loads((packed / _PLAN).read_text("utf-8"))

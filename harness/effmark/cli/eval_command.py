@@ -9,7 +9,7 @@ import sys
 import click
 
 from effmark.cache import default_cache
-from effmark.cli.options import results_option
+from effmark.cli.options import results_option, trust_option
 from effmark.errors import SpecError
 from effmark.executors.session import Session
 from effmark.plan import make_plan
@@ -59,6 +59,7 @@ _VERSION = 2
     show_default=True,
     help="Room for an item; longer ones lose their beginning.",
 )
+@trust_option
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print lm-eval's tables as JSON.")
 def command(
@@ -72,6 +73,7 @@ def command(
     chat: bool,
     batch: int,
     context_tokens: int,
+    trust_remote_code: bool,
     results: str | None,
     as_json: bool,
 ) -> None:
@@ -97,7 +99,7 @@ def command(
             "quality": {"tasks": asked},
         }
     )
-    plan = make_plan(suite, default_cache())
+    plan = make_plan(suite, default_cache(), trust_remote_code=trust_remote_code)
     with show_progress(plan, {}) as observer:
         argv = ["effmark", *sys.argv[1:]]
         folder = results_folder(results)

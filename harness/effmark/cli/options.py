@@ -13,12 +13,17 @@ from effmark.plan import Plan, make_plan
 from effmark.record import Record
 from effmark.suites import find_suite, load_suite
 
-__all__ = ["plan_for", "plan_options", "results_option"]
+__all__ = ["plan_for", "plan_options", "results_option", "trust_option"]
 
 results_option = click.option(
     "--results",
     metavar="DIR",
     help="Results folder [default: $EFFMARK_RESULTS, ./results, or the user's data folder].",
+)
+trust_option = click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let Python code that lies in a model's folder run; read it first.",
 )
 
 
@@ -36,6 +41,7 @@ def plan_options(command: click.decorators.FC) -> click.decorators.FC:
                          help="Keep only these combinations."),
             click.option("--repetitions", default=1, show_default=True, type=click.IntRange(1),
                          help="Worker processes per combination."),
+            trust_option,
         )
     ):  # fmt: skip
         command = option(command)
@@ -52,6 +58,7 @@ def plan_for(
     results: Path,
     *,
     fetch: bool = True,
+    trust_remote_code: bool = False,
 ) -> tuple[Plan, list[Record]]:
     """Return the plan that a command line asks for, and this machine's records of before."""
     asked = load_suite(find_suite(suite), profile, overrides)
@@ -64,5 +71,6 @@ def plan_for(
         records=records,
         repetitions=repetitions,
         fetch=fetch,
+        trust_remote_code=trust_remote_code,
     )
     return plan, records

@@ -24,13 +24,22 @@ def command(
     models: tuple[str, ...],
     only: tuple[str, ...],
     repetitions: int,
+    trust_remote_code: bool,
     results: str | None,
     as_json: bool,
 ) -> None:
     """Show the cells of SUITE, what is recorded already, and estimates of time and memory."""
     folder = results_folder(results)
     plan, records = plan_for(
-        suite, overrides, profile, models, only, repetitions, folder, fetch=False
+        suite,
+        overrides,
+        profile,
+        models,
+        only,
+        repetitions,
+        folder,
+        fetch=False,
+        trust_remote_code=trust_remote_code,
     )
     done = latest(iter(records))
     if as_json:

@@ -49,6 +49,7 @@ def command(
     models: tuple[str, ...],
     only: tuple[str, ...],
     repetitions: int,
+    trust_remote_code: bool,
     results: str | None,
     interleave: bool,
     fresh: bool,
@@ -57,7 +58,16 @@ def command(
 ) -> None:
     """Measure SUITE (an installed name or a .yaml file); KEY=VALUE overrides parts of it."""
     folder = results_folder(results)
-    plan, records = plan_for(suite, overrides, profile, models, only, repetitions, folder)
+    plan, records = plan_for(
+        suite,
+        overrides,
+        profile,
+        models,
+        only,
+        repetitions,
+        folder,
+        trust_remote_code=trust_remote_code,
+    )
     done = {} if fresh else latest(records)
     argv = ["effmark", *sys.argv[1:]]
     with show_progress(plan, done) as observer:

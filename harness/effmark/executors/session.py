@@ -102,7 +102,7 @@ class Session:
         station: Station | None = None
         for process in processes:
             if process.problem:
-                self._fail(process, process.cells, WorkerFailed("oom", process.problem))
+                self._fail(process, process.cells, WorkerFailed(process.outcome, process.problem))
                 continue
             station = station or Station(process, self._orders, self._observer)
             try:
