@@ -36,7 +36,7 @@ class TransformersReference:
     def answers(self, model: ModelRef, cache: Path, memory_b: int) -> Answers:
         """Return what a Hugging Face folder, or one made from a GGUF file, says."""
         folder = hf_folder(model, cache)
-        network, arithmetic = _load(folder, memory_b)
+        network, arithmetic = _load(folder, memory_b, trusted=model.trust_remote_code)
         longest = context_tokens(read_config(folder))
         text, prompts = questions(*_tokens(folder, network.config), longest)
         text_rows = _rows(network, text)[:-1]
@@ -52,18 +52,19 @@ class TransformersReference:
         )
 
 
-def _load(folder: Path, memory_b: int) -> tuple[Any, str]:
+def _load(folder: Path, memory_b: int, *, trusted: bool) -> tuple[Any, str]:
     """Return the network and the name of its arithmetic."""
     import torch
 
     from effmark_adapters.artefacts.hf_model import check_folder, load_causal_lm
 
-    config = check_folder(folder)
+    config = check_folder(folder, trust_remote_code=trusted)
     own = config.get_text_config().dtype or torch.float32
     held_b = bytes_on_disk(weight_files(folder))
     for dtype, name in ((torch.float32, "fp32"), (own, str(own).removeprefix("torch."))):
         if held_b * dtype.itemsize / own.itemsize <= memory_b:
-            return load_causal_lm(folder, dtype, attention="eager"), name
+            network = load_causal_lm(folder, dtype, attention="eager", trust_remote_code=trusted)
+            return network, name
     raise OutOfMemoryError(
         f"the reference of model {folder.name!r} needs {held_b} bytes, {memory_b} may be used"
     )
