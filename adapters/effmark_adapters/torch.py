@@ -119,7 +119,7 @@ class TorchAdapter(ReadsText):
             found = weights.load_full(folder, torch.float32, attention, trust_remote_code=trust)
         found.net.to(device)
         if request.precision == "int4" and device.type != "cpu":
-            weights.pack_for_gpu(found, requests.group(request))
+            weights.pack_for_gpu(found, requests.group(request), request.model.name)
         self._weights, self._config = found, facts.read_config(folder)
         self._tokenizer = TextTokenizer(folder)
         self._language = LanguageModel(found.net, device, request.context_tokens)
@@ -152,9 +152,12 @@ class TorchAdapter(ReadsText):
             weights_source=request.model.weights_source,
             config=facts.flat_config(self._config),
             quantisation=description.quantisation(request, weights),
-            runtime=description.runtime(request, weights, self._compile_s),
+            runtime=description.runtime(request, weights, self._compile_s) | self._calls(),
             **of_model,
         )
+
+    def _calls(self) -> dict[str, str]:
+        return {} if self._language is None else self._language.calls.describe()
 
     def synchronize(self) -> None:
         """Return when the device is idle; a CPU is when a call returns."""
@@ -174,9 +177,21 @@ class TorchAdapter(ReadsText):
 
         language = self._language_model()
         for prompt in generation.prompts:
-            self._check_length(len(prompt), generation.new_tokens)
+            self._check_prompt(prompt, len(prompt), generation.new_tokens)
         with memory_errors(f"a batch of {len(generation.prompts)} prompts"):
             language.generate(generation, on_step)
+
+    def replay(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> list[Array]:
+        """Return the log-probabilities that decoding gives when it is made to choose tokens."""
+        from effmark_adapters.pytorch.devices import memory_errors
+
+        language = self._language_model()
+        for prompt, continuation in zip(prompts, continuations, strict=True):
+            self._check_prompt((*prompt, *continuation), len(prompt), len(continuation))
+        with memory_errors(f"a batch of {len(prompts)} prompts"):
+            return language.replay(prompts, continuations)
 
     def kv_cache_b(self) -> int:
         """Return the bytes held for the KV cache of the request in flight."""
@@ -189,7 +204,8 @@ class TorchAdapter(ReadsText):
         language = self._language_model()
         for context, continuation in pairs:
             # The model never reads the last token, it only says how likely that one was.
-            self._check_length(len(context), max(len(continuation) - 1, 0))
+            read = max(len(continuation) - 1, 0)
+            self._check_prompt((*context, *continuation), len(context), read)
         with memory_errors(f"scoring {len(pairs)} texts"):
             return language.log_probs(pairs)
 
@@ -220,10 +236,16 @@ class TorchAdapter(ReadsText):
         assert self._tokenizer is not None  # loaded with the language model
         return self._tokenizer
 
-    def _check_length(self, prompt_tokens: int, new_tokens: int) -> None:
+    def _check_prompt(self, ids: Sequence[int], prompt_tokens: int, new_tokens: int) -> None:
         if prompt_tokens < 1:
             raise SpecError("torch: a prompt has 0 tokens; it needs at least 1")
         request, _ = self._loaded()
+        rows = self._language_model().calls.vocabulary
+        if max(ids) >= rows:
+            raise UnsupportedError(
+                f"torch: model {request.model.name!r} has no token {max(ids)}, its embedding has "
+                f"{rows} rows; its tokenizer knows more tokens than the model"
+            )
         longest = facts.context_tokens(self._config) or request.context_tokens
         if request.options.get("compile"):  # the room of a compiled step is fixed
             longest = min(longest, request.context_tokens)

@@ -29,8 +29,7 @@ def calibrate_cells(records: Sequence[Record]) -> tuple[list[Calibration], list[
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record.blocks or record.outcome != "ok":
-            name = (*record.cell.name, record.cell.model.sha256)
-            cells.setdefault(name, []).append(record)
+            cells.setdefault(record.cell.name, []).append(record)
     found: list[Calibration] = []
     left_out: list[str] = []
     for group in cells.values():

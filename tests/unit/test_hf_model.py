@@ -202,7 +202,8 @@ def test_code_of_the_folder_runs_only_where_it_is_trusted(tmp_path: Path) -> Non
 
 
 def test_a_known_type_needs_no_code_of_its_folder(tmp_path: Path) -> None:
-    folder = edited(llama(tmp_path), auto_map={"AutoModelForCausalLM": "mine.MineForCausalLM"})
+    own = {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}
+    folder = edited(llama(tmp_path), auto_map=own)
     assert type(load_causal_lm(folder, torch.float32)).__name__ == "LlamaForCausalLM"
 
 

@@ -27,6 +27,7 @@ with warnings.catch_warnings():  # imports of other people's packages
     pytest.importorskip("transformers")
     pytest.importorskip("torchao.quantization")
     from effmark_adapters.pytorch import decoding, devices, kv_cache, scoring
+    from effmark_adapters.pytorch.calls import inspect_calls
 
 Load = Callable[..., TorchAdapter]
 PROMPT = tuple(range(40, 60))
@@ -73,7 +74,7 @@ def random_model(folder: Path, **shape: Any) -> ModelRef:
 
     torch.manual_seed(0)
     size: dict[str, Any] = {
-        "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "vocab_size": 512,
+        "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 96,
         "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 64,
         "tie_word_embeddings": False, **shape,
     }  # fmt: skip
@@ -102,14 +103,18 @@ def test_an_untied_model_has_two_tables(load: Load, tmp_path: Path) -> None:
     model = random_model(tmp_path)
     for precision in ("bf16", "int8", "int4"):
         assert len(tokens_of(load(model, precision=precision))) == 8
-    assert load(model, precision="int4").facts().weights_b > 2 * 512 * 64
+    assert load(model, precision="int4").facts().weights_b > 2 * 96 * 64
 
 
 def test_matrices_that_the_int4_kernel_does_not_take_are_int8(load: Load, tmp_path: Path) -> None:
-    adapter = load(random_model(tmp_path, intermediate_size=72), precision="int4")
+    adapter = load(random_model(tmp_path, intermediate_size=72, head_dim=64), precision="int4")
     quantisation = adapter.facts().quantisation
-    assert quantisation["int8_layers"] == 4  # head, gate and up (72 rows), down (72 columns)
-    assert quantisation["int4_layers"] == 4
+    assert quantisation["int8_layers"] == 7  # head; twice gate and up (72 rows), down (72 columns)
+    assert quantisation["int4_layers"] == 8
+    four, eight = 2 * 2 * (64 * 128 + 64 * 64), 2 * 3 * 64 * 72 + 2 * 96 * 64
+    norms = 5 * 64
+    assert quantisation["share_4bit"] == round(four / (four + eight + norms), 4)
+    assert quantisation["share_8bit"] == round(eight / (four + eight + norms), 4)
     assert len(tokens_of(adapter)) == 8
 
 
@@ -127,7 +132,9 @@ def test_packed_bf16_weights_are_the_rounded_weights(load: Load, family: ModelRe
     full = load_full(family.path, torch.bfloat16).net
     packed = load(precision="bf16")
     with torch.inference_mode():
-        expected = scoring.score_pairs(full, [(PROMPT[:1], PROMPT[1:])], torch.device("cpu"))
+        expected = scoring.score_pairs(
+            full, inspect_calls(full), [(PROMPT[:1], PROMPT[1:])], torch.device("cpu")
+        )
     found = packed.log_probs([(PROMPT[:1], PROMPT[1:])])
     assert np.array_equal(found[0], expected[0])
 

@@ -18,8 +18,12 @@ __all__ = ["DEQUANTISED", "check_kind", "quantisation_method"]
 
 DEQUANTISED = ("fp8", "mxfp4")
 """Quantisations that transformers itself expands to bf16, exactly, without a further package."""
-_BOTH_WAYS = ("xlnet",)
-"""Model types that have no mask to the future unless a caller brings one."""
+_NOT_CAUSAL = {
+    "cpmant": "reads a text from both sides",
+    "prophetnet": "gives the same tokens other logits in a longer text",
+    "xlnet": "reads a text from both sides",
+}
+"""Model types of transformers' list that are none, by what they do when they are tried."""
 _CAUSAL = registry.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 _ENDINGS = ("ForCausalLM", "LMHeadModel")
 
@@ -120,12 +124,13 @@ def _what_it_is(architecture: str, model_type: str) -> str:
 def _check_direction(name: str, config: dict[str, Any], model_type: str) -> None:
     """Refuse a model whose tokens see the tokens after them."""
     switch = "causal" if model_type == "xlm" else "is_decoder"
+    reason = _NOT_CAUSAL.get(model_type)
     encoder = model_type in registry.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if model_type in _BOTH_WAYS or (encoder and not _is_set(config, model_type, switch)):
-        reason = "" if model_type in _BOTH_WAYS else f" ({switch} is not set in its config)"
+    if reason is None and encoder and not _is_set(config, model_type, switch):
+        reason = f"reads a text from both sides ({switch} is not set in its config)"
+    if reason is not None:
         raise UnsupportedError(
-            f"model {name!r} of type {model_type!r} reads a text from both sides{reason}; "
-            "it is no causal language model"
+            f"model {name!r} of type {model_type!r} {reason}; it is no causal language model"
         )
 
 

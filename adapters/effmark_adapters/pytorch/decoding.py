@@ -7,16 +7,15 @@ waits for the device. The ids go to `on_step` before the next forward is queued.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 
 from effmark.adapter import Generation, OnStep, Sampling
 
-__all__ = ["Prompts", "decode_batch", "make_chooser"]
+__all__ = ["Batch", "Choose", "Prompts", "decode_batch", "make_chooser"]
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
-Forward = Callable[..., torch.Tensor]
-"""Takes ids, mask, positions (None where all prompts are equally long) to logits [n, vocab]."""
 
 
 class Prompts:
@@ -41,22 +40,30 @@ class Prompts:
         """Return which of the first `length` columns are tokens; None if all are."""
         return None if self.gaps is None else self._mask[:, :length]
 
-    def positions(self, start: int, length: int) -> torch.Tensor | None:
+    def positions(self, start: int, length: int, *, always: bool = False) -> torch.Tensor | None:
         """Return the position ids of columns; None where the model counts right by itself."""
-        if self.gaps is None:
+        if self.gaps is None and not always:
             return None
         columns = torch.arange(start, start + length, device=self.ids.device)
-        return (columns - self.gaps).clamp(min=0)
+        rows = columns.expand(self.ids.shape[0], -1)
+        return rows if self.gaps is None else (rows - self.gaps).clamp(min=0)
 
 
-def decode_batch(
-    forward: Forward, prompts: Prompts, generation: Generation, on_step: OnStep, choose: Choose
-) -> None:
+class Batch(Protocol):
+    """Prompts that are continued together."""
+
+    def first(self) -> torch.Tensor:
+        """Return the logits [n, vocab] after the prompts."""
+
+    def then(self, chosen: torch.Tensor) -> torch.Tensor:
+        """Return the logits [n, vocab] after one more token [n] of each prompt."""
+
+
+def decode_batch(batch: Batch, generation: Generation, on_step: OnStep, choose: Choose) -> None:
     """Continue prompts; `on_step` gets the ids of every step, None for an ended sequence."""
     stops = frozenset(generation.stop_ids)
     ended: list[bool] = [False] * len(generation.prompts)
-    length = prompts.longest
-    logits = forward(prompts.ids, prompts.mask(length), prompts.positions(0, length))
+    logits = batch.first()
     for left in range(generation.new_tokens - 1, -1, -1):
         chosen = choose(logits)
         ids: list[int | None] = chosen.tolist()
@@ -64,10 +71,7 @@ def decode_batch(
             left = 0
         if on_step(ids) or not left:
             return
-        length += 1
-        logits = forward(
-            chosen.unsqueeze(1), prompts.mask(length), prompts.positions(length - 1, 1)
-        )
+        logits = batch.then(chosen)
 
 
 def _end(ids: list[int | None], ended: list[bool], stops: frozenset[int]) -> bool:

@@ -12,7 +12,7 @@ from effmark.adapter import LoadRequest
 from effmark_adapters.artefacts.facts import Scalar
 from effmark_adapters.artefacts.hf_model import attention_of
 from effmark_adapters.pytorch import request as requests
-from effmark_adapters.pytorch.quantised import NATIVE_TOKENS
+from effmark_adapters.pytorch.quantised import NATIVE_TOKENS, Int8Linear
 from effmark_adapters.pytorch.weights import Weights
 
 __all__ = ["kernel", "quantisation", "runtime"]
@@ -47,15 +47,15 @@ def quantisation(request: LoadRequest, weights: Weights) -> dict[str, Scalar]:
     if request.model.kind == "digits":
         found["activations"] = "int8, dynamic" if bits == 8 else request.precision
         return found
-    ends = max(bits, 8)
-    found |= {
-        "embedding_bits": ends,
-        "head_bits": ends,
-        "activations": "fp32" if bits == 32 else "bf16",
-    }
-    if weights.groups:
-        counts = Counter(4 if group else 8 for group in weights.groups.values())
+    found["activations"] = "fp32" if bits == 32 else "bf16"
+    is_packed = bool(weights.plan.groups)
+    head = weights.net.get_output_embeddings()
+    found["embedding_bits"] = 8 if weights.plan.tables else max(16, bits)
+    found["head_bits"] = 8 if isinstance(head, Int8Linear) else max(16, bits)
+    if is_packed:
+        counts = Counter(4 if group else 8 for group in weights.plan.groups.values())
         found |= {f"int{width}_layers": count for width, count in sorted(counts.items())}
+        found |= {f"share_{width}bit": round(s, 4) for width, s in weights.shares().items()}
         found["int8_scales"] = "one per row, symmetric"
     if bits == 4:
         found |= {"group_size": requests.group(request), "symmetric": False}

@@ -9,44 +9,51 @@ values: 1.5 us against 3.6 us at 25 kB, equal at 200 kB, and the copy grows with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-__all__ = ["ROOMY_B", "RoomyLayer", "make_cache"]
+__all__ = ["ROOMY_B", "RoomyLayer", "held_b", "make_cache"]
 
 ROOMY_B = 200_000
 """Keys of one layer from which on room pays (see above)."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of one layer in buffers of fixed length."""
+    """Keys and values of one layer, in buffers of fixed length where these are large."""
 
     def __init__(self, room_tokens: int) -> None:
         super().__init__()
         self.room_tokens = room_tokens
         self.filled_tokens = 0
+        self._is_roomy = False
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Take the room, at the first keys and values."""
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._keys = self._room(key_states)
-        self._values = self._room(value_states)
-        self.is_initialized = True
+        """Take the room, at the first keys and values, if it will hold many."""
+        super().lazy_initialization(key_states, value_states)
+        one_b = key_states[..., :1, :].numel() * key_states.element_size()
+        self._is_roomy = one_b * self.room_tokens >= ROOMY_B
+        if self._is_roomy:
+            self._keys = self._room(key_states)
+            self._values = self._room(value_states)
 
     def _room(self, states: torch.Tensor) -> torch.Tensor:
         batch, heads, _, width = states.shape
         return states.new_empty((batch, heads, self.room_tokens, width))
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write new keys and values; return views of all that are filled."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         count = key_states.shape[-2]
         start, self.filled_tokens = self.filled_tokens, self.filled_tokens + count
+        if not self._is_roomy:
+            found: tuple[torch.Tensor, torch.Tensor] = super().update(key_states, value_states)
+            return found
         self._keys.narrow(2, start, count).copy_(key_states)
         self._values.narrow(2, start, count).copy_(value_states)
         self.keys = self._keys.narrow(2, 0, self.filled_tokens)
@@ -58,27 +65,34 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no typ
         return self.filled_tokens
 
 
-def make_cache(config: Any, batch: int, room_tokens: int, value_b: int) -> DynamicCache:
+def make_cache(config: Any, room_tokens: int) -> DynamicCache:
     """Return an empty cache for a request.
 
     Args:
-        config: Configuration of the model; layers with a sliding window keep their own kind.
-        batch: Sequences.
+        config: Configuration of the model; layers with a window or a state keep their own kind.
         room_tokens: Longest prompt and what will be generated.
-        value_b: Bytes of one number.
     """
     cache = DynamicCache(config=config)
-    if batch * room_tokens * value_b * _width(config) >= ROOMY_B:
-        cache.layers = [
-            RoomyLayer(room_tokens) if type(layer) is DynamicLayer else layer
-            for layer in cache.layers
-        ]
+    cache.layers = [
+        RoomyLayer(room_tokens) if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
     return cache
 
 
-def _width(config: Any) -> int:
-    """Return how many numbers the keys of a token are, in one layer."""
-    text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(heads * width)
+def held_b(caches: Any) -> int:
+    """Return the bytes of all tensors that caches hold, of whatever kind these are."""
+    # A view of a part holds the whole.
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in _tensors(caches)}
+    return sum(held.values())
+
+
+def _tensors(held: Any) -> Iterator[torch.Tensor]:
+    if isinstance(held, torch.Tensor):
+        yield held
+    elif isinstance(held, dict):
+        yield from _tensors(list(held.values()))
+    elif isinstance(held, list | tuple):
+        for part in held:
+            yield from _tensors(part)
+    elif type(held).__name__.endswith(("Cache", "Layer")):
+        yield from _tensors(vars(held))

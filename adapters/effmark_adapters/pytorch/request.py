@@ -20,7 +20,7 @@ __all__ = [
     "stored_precision",
 ]
 
-PACKING_VERSION = 1
+PACKING_VERSION = 2
 """Rises whenever the same model would be packed otherwise."""
 PRECISIONS = ("fp32", "bf16", "int8", "int4")
 _CLASSIFIER_PRECISIONS = ("fp32", "bf16", "int8")

@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from effmark.adapter import Array
+from effmark_adapters.pytorch.calls import Calls
 from effmark_adapters.pytorch.decoding import Prompts
 
 __all__ = ["Pair", "score_pairs"]
@@ -37,17 +38,19 @@ in float32 on two cores: 80 ms and 3.2 ms per token). Padding beyond that, or sh
 less, is not worth it."""
 
 
-def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list[Array]:
+def score_pairs(
+    model: Any, calls: Calls, pairs: Sequence[Pair], device: torch.device
+) -> list[Array]:
     """Return the float32 log-probabilities [continuation, vocabulary] of each pair."""
     found: list[Array] = [None] * len(pairs)
     contexts: dict[tuple[int, ...], list[int]] = {}
     for number, (context, _) in enumerate(pairs):
         contexts.setdefault(tuple(context), []).append(number)
-    groups = _groups_to_share(pairs, contexts.values())
+    groups = _groups_to_share(pairs, contexts.values(), calls)
     grouped = {number for numbers in groups for number in numbers}
     alone = [number for number in range(len(pairs)) if number not in grouped]
-    score = _Scorer(model, device)
-    for numbers in _batches(pairs, alone, score.vocabulary):
+    score = _Scorer(model, calls, device)
+    for numbers in _batches(pairs, alone, score.vocabulary, calls):
         for number, rows in zip(numbers, score.whole([pairs[n] for n in numbers]), strict=True):
             found[number] = rows
     for batch in _batches_of_groups(pairs, groups):
@@ -57,8 +60,13 @@ def score_pairs(model: Any, pairs: Sequence[Pair], device: torch.device) -> list
     return found
 
 
-def _groups_to_share(pairs: Sequence[Pair], groups: Iterable[list[int]]) -> list[list[int]]:
+def _groups_to_share(
+    pairs: Sequence[Pair], groups: Iterable[list[int]], calls: Calls
+) -> list[list[int]]:
     """Return the groups of one context each that are cheaper shared; none if they save little."""
+    longest = max((len(context) + len(text) for context, text in pairs), default=0)
+    if not calls.shares(longest):
+        return []
     found = [numbers for numbers in groups if _is_worth_sharing(pairs, numbers)]
     saved = sum((len(numbers) - 1) * len(pairs[numbers[0]][0]) for numbers in found)
     return found if saved > FORWARD_TOKENS else []
@@ -70,12 +78,15 @@ def _is_worth_sharing(pairs: Sequence[Pair], numbers: list[int]) -> bool:
     return len(numbers) > 1 and whole - (len(numbers) - 1) * context <= SHARED_RATIO * whole
 
 
-def _batches(pairs: Sequence[Pair], numbers: list[int], vocabulary: int) -> Iterator[list[int]]:
+def _batches(
+    pairs: Sequence[Pair], numbers: list[int], vocabulary: int, calls: Calls
+) -> Iterator[list[int]]:
     """Yield pairs of like length together, longest first, so that memory fails early."""
 
     def size(number: int) -> tuple[int, int]:
         context, continuation = pairs[number]
-        return len(context) + len(continuation), len(continuation)
+        tokens = len(context) + len(continuation)
+        return tokens, len(continuation) if "logits_to_keep" in calls.names else tokens
 
     batch: list[int] = []
     longest = rows = padding = 0
@@ -85,7 +96,9 @@ def _batches(pairs: Sequence[Pair], numbers: list[int], vocabulary: int) -> Iter
         longest, rows = max(longest, tokens), max(rows, wanted)
         padding += longest - tokens
         too_large = count * longest > BATCH_TOKENS or count * rows * vocabulary * 4 > LOGITS_B
-        if batch and (too_large or padding > FORWARD_TOKENS):
+        # What is read of a text ends before its last token.
+        other_rope = calls.is_switched(longest - 1) != calls.is_switched(tokens - 1)
+        if batch and (too_large or padding > FORWARD_TOKENS or other_rope):
             yield batch
             batch, longest, rows, padding = [], tokens, wanted, 0
         batch.append(number)
@@ -112,46 +125,70 @@ def _batches_of_groups(pairs: Sequence[Pair], groups: list[list[int]]) -> Iterat
 class _Scorer:
     """A model and what its batches have in common."""
 
-    def __init__(self, model: Any, device: torch.device) -> None:
+    def __init__(self, model: Any, calls: Calls, device: torch.device) -> None:
         self._model = model
+        self._calls = calls
         self._device = device
-        self.vocabulary = int(model.config.get_text_config().vocab_size)
+        self.vocabulary = calls.vocabulary
 
     def whole(self, pairs: Sequence[Pair]) -> list[Array]:
         """Score pairs in one forward each as a whole."""
-        texts = [[*context, *continuation[:-1]] for context, continuation in pairs]
-        rows = max(len(continuation) for _, continuation in pairs)
-        if not rows:
+        if not any(continuation for _, continuation in pairs):
             return [self._empty() for _ in pairs]
-        padded = Prompts(texts, 0, self._device)
-        logits = self._model(
-            input_ids=padded.ids,
-            attention_mask=padded.mask(padded.longest),
-            position_ids=padded.positions(0, padded.longest),
-            use_cache=False,
-            logits_to_keep=rows,
-        ).logits
+        texts = [[*context, *continuation[:-1]] for context, continuation in pairs]
+        longest = max(map(len, texts))
+        if self._calls.pads(0):
+            gaps = [0] * len(pairs)
+            padded = Prompts(texts, 0, self._device)
+            mask, positions = padded.mask(longest), padded.positions(0, longest)
+            ids = padded.ids
+        else:  # what comes after a text changes nothing before it, in whatever model
+            gaps = [longest - len(text) for text in texts]
+            mask = positions = None
+            rows = [[*text, *[0] * gap] for text, gap in zip(texts, gaps, strict=True)]
+            ids = torch.tensor(rows, device=self._device)
+        wanted = [gap + len(pair[1]) for gap, pair in zip(gaps, pairs, strict=True)]
+        logits = self._forward(ids, mask, positions, use_cache=False, keep=max(wanted))[0]
+        rest = logits.shape[1]
         return [
-            self._rows(logits[i, rows - len(continuation) :])
-            for i, (_, continuation) in enumerate(pairs)
+            self._rows(logits[i, rest - count : rest - gap])
+            for i, (count, gap) in enumerate(zip(wanted, gaps, strict=True))
         ]
+
+    def _forward(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor | None,
+        positions: torch.Tensor | None,
+        *,
+        use_cache: bool,
+        cache: Any = None,
+        keep: int | None = None,
+    ) -> tuple[torch.Tensor, Any]:
+        """Return logits, and the cache where there is one."""
+        calls = self._calls
+        given = calls.arguments(attention_mask=mask, position_ids=positions, use_cache=use_cache)
+        if cache is not None:
+            given["past_key_values"] = cache
+        if keep is not None:
+            given |= calls.keep(keep)
+        out = self._model(input_ids=ids, **given)
+        return out.logits, getattr(out, "past_key_values", None)
 
     def shared(self, groups: list[list[Pair]]) -> Iterator[Array]:
         """Score pairs of several contexts on copies of the contexts' keys and values."""
         contexts = Prompts([group[0][0] for group in groups], 0, self._device)
-        first = self._model(
-            input_ids=contexts.ids,
-            attention_mask=contexts.mask(contexts.longest),
-            position_ids=contexts.positions(0, contexts.longest),
-            past_key_values=DynamicCache(config=self._model.config),
+        first, cache = self._forward(
+            contexts.ids,
+            contexts.mask(contexts.longest),
+            contexts.positions(0, contexts.longest),
             use_cache=True,
-            logits_to_keep=1,
+            cache=DynamicCache(config=self._model.config),
+            keep=1,
         )
-        heads = [self._rows(logits) for logits in first.logits]
+        heads = [self._rows(logits[-1:]) for logits in first]
         rows = [(row, pair[1]) for row, group in enumerate(groups) for pair in group]
-        tails = self._tails(
-            first.past_key_values, contexts, [(r, c[:-1]) for r, c in rows if len(c) > 1]
-        )
+        tails = self._tails(cache, contexts, [(r, c[:-1]) for r, c in rows if len(c) > 1])
         for row, continuation in rows:
             if len(continuation) > 1:
                 yield _stack(heads[row], next(tails))
@@ -192,14 +229,8 @@ class _Scorer:
         if mask is not None and positions is not None:
             seen = mask.new_ones((len(part), longest))
             mask, positions = torch.cat([mask[rows], seen], dim=1), positions[rows]
-        logits: torch.Tensor = self._model(
-            input_ids=torch.tensor(ids, device=self._device),
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=copies,
-            use_cache=True,
-        ).logits
-        return logits
+        tails = torch.tensor(ids, device=self._device)
+        return self._forward(tails, mask, positions, use_cache=True, cache=copies)[0]
 
     def _rows(self, logits: torch.Tensor) -> Array:
         return logits.float().log_softmax(-1).cpu().numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from effmark.adapter import Array
 from effmark.errors import UnsupportedError
 from effmark_adapters.artefacts.facts import weight_files
 from effmark_adapters.artefacts.hf_model import load_causal_lm, make_causal_lm
-from effmark_adapters.pytorch.quantised import (
-    Int4Linear,
-    Int8Embedding,
-    Int8Linear,
-    SharedInt8Embedding,
+from effmark_adapters.pytorch.packing import (
+    Plan,
+    check_shares,
+    int4,
+    int4_on_gpu,
+    pack,
+    place,
+    shares,
 )
 
 __all__ = [
@@ -34,11 +37,8 @@ __all__ = [
     "save_packed",
 ]
 
-Groups = dict[str, int]
-
 _FILE, _PLAN = "model.safetensors", "quantised.json"
-_INT4_ROWS = 16
-"""The CPU kernel packs rows of the result by so many."""
+_BITS = {"int8": 8, "int4": 4}
 
 
 @dataclass
@@ -50,12 +50,17 @@ class Weights:
     """Number of weights before packing, tied ones once."""
     files: list[Path]
     """Where they were read from."""
-    groups: dict[str, int] = field(default_factory=dict)
-    """Weights per scale of each packed layer; 0 for int8, which has one scale per row."""
+    plan: Plan = field(default_factory=Plan)
+    """Which layers are packed."""
 
     def held_b(self) -> int:
         """Return the bytes of all weights as they are held, tied ones once."""
-        return sum(_tensor_b(tensor) for _, tensor in _unique(self.net))
+        held = {id(tensor): tensor for tensor in self.net.state_dict(keep_vars=True).values()}
+        return sum(_tensor_b(tensor) for tensor in held.values())
+
+    def shares(self) -> dict[int, float]:
+        """Return the shares of all weights that are held at so many bits."""
+        return shares(self.net, self.parameters)
 
 
 def load_full(
@@ -83,47 +88,54 @@ def save_packed(
         trust_remote_code: Whether Python code of the folder may run.
     """
     weights = load_full(folder, torch.bfloat16, trust_remote_code=trust_remote_code)
-    if precision == "int4":
-        weights.groups = _quantise(weights.net, group, _int4)
-    elif precision == "int8":
-        weights.groups = _quantise(weights.net, 0, _int4)
-    tensors = {name: tensor.contiguous() for name, tensor in _unique(weights.net)}
+    if precision != "bf16":
+        weights.plan = pack(weights.net, group if precision == "int4" else 0, int4)
+        _check(weights, folder.name, precision)
+    tensors, aliases = _unique(weights.net)
+    tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     save_file(tensors, out / _FILE, metadata={"format": "pt"})
-    plan = {"parameters": weights.parameters, "groups": weights.groups}
+    plan = {"parameters": weights.parameters, "aliases": aliases, **weights.plan.as_dict()}
     (out / _PLAN).write_text(json.dumps(plan, indent=1) + "\n", "utf-8")
 
 
 def load_packed(
-    folder: Path, packed: Path, attention: str, *, trust_remote_code: bool = False
+    folder: Path, packed: Path, attention: str = "auto", *, trust_remote_code: bool = False
 ) -> Weights:
     """Return the model of `folder` with the weights that `save_packed` wrote."""
     with init_empty_weights(include_buffers=False):
         model = make_causal_lm(
             folder, torch.bfloat16, attention=attention, trust_remote_code=trust_remote_code
         )
-    # The int8 kernel reads whole vectors: it needs aligned memory, which a mapped file is not.
-    tensors = {name: tensor.clone() for name, tensor in load_file(packed / _FILE).items()}
     plan = json.loads((packed / _PLAN).read_text("utf-8"))
-    for name, group in plan["groups"].items():
-        _put(model, name, tensors, group)
-    model.load_state_dict(tensors, strict=False, assign=True)
-    _tie(model, tensors, packed=bool(plan["groups"]))
-    missing = [name for name, tensor in _unique(model) if tensor.is_meta]
+    parameters, aliases = plan.pop("parameters"), plan.pop("aliases")
+    weights = Weights(model.eval(), parameters, [packed / _FILE], Plan(**plan))
+    place(model, weights.plan)
+    # The int8 kernel reads whole vectors: it needs aligned memory, which a mapped file is not.
+    for name, tensor in load_file(packed / _FILE).items():
+        _assign(model, name, tensor.clone())
+    for name, first in aliases.items():
+        _assign(model, name, _held(model, first))
+    missing = [name for name, tensor in _named(model) if tensor.is_meta]
     if missing:
         raise UnsupportedError(f"torch: the packed weights of {folder.name!r} lack {missing[0]!r}")
-    return Weights(model.eval(), plan["parameters"], [packed / _FILE], plan["groups"])
+    return weights
 
 
-def pack_for_gpu(weights: Weights, group: int) -> None:
+def pack_for_gpu(weights: Weights, group: int, name: str) -> None:
     """Replace the matrices of a model on a GPU by int4 in the layout of its kernel.
 
     Raises:
-        UnsupportedError: the kernel's package is not installed.
+        UnsupportedError: the kernel's package is not installed, or it holds too few weights.
     """
     try:
-        weights.groups = _quantise(weights.net, group, _int4_on_gpu)
+        weights.plan = pack(weights.net, group, int4_on_gpu)
     except ImportError as error:
         raise UnsupportedError(f"torch: no int4 on this GPU: {error}") from error
+    _check(weights, name, "int4")
+
+
+def _check(weights: Weights, name: str, precision: str) -> None:
+    check_shares(f"{precision} of {name!r}", weights.shares(), _BITS[precision])
 
 
 def load_classifier(folder: Path, precision: str, device: torch.device) -> Weights:
@@ -161,97 +173,42 @@ def _tensor_b(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _unique(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the tensors of a model by name, those that share memory once."""
-    seen: set[int] = set()
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            yield name, tensor.detach()
+def _named(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield all tensors of a model by name, also those that a file of it would not hold."""
+    for module_name, module in model.named_modules(remove_duplicate=False):
+        for held in (module._parameters, module._buffers):
+            for name, tensor in held.items():
+                if tensor is not None:
+                    yield f"{module_name}.{name}" if module_name else name, tensor
 
 
-def _quantise(model: Any, group: int, int4: Callable[[nn.Linear, int], nn.Module]) -> Groups:
-    """Replace the matrices by packed ones; return the group of each, 0 for int8.
+def _unique(model: Any) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors of a model by name, and the other names of those that have several."""
+    first: dict[int, str] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in _named(model):
+        known = first.setdefault(id(tensor), name)
+        if known == name:
+            tensors[name] = tensor.detach()
+        else:
+            aliases[name] = known
+    return tensors, aliases
 
-    Embedding and head are int8, one table for both where the model ties them.
-    """
-    tied = _is_tied(model)
-    head, table = model.get_output_embeddings(), model.get_input_embeddings()
-    groups: Groups = {}
-    linear = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Linear)]
-    for name, module in linear:
-        groups[name] = group if group and module is not head and _fits(module, group) else 0
-        packed = int4(module, group) if groups[name] else _int8(module)
-        model.set_submodule(name, packed)
-    if tied:
-        model.set_input_embeddings(SharedInt8Embedding(model.get_output_embeddings()))
+
+def _assign(model: Any, name: str, tensor: torch.Tensor) -> None:
+    """Put a tensor where a model has a parameter or a buffer of this name."""
+    module_name, _, leaf = name.rpartition(".")
+    module = model.get_submodule(module_name)
+    if leaf in module._parameters:
+        is_one = isinstance(tensor, nn.Parameter)
+        module._parameters[leaf] = tensor if is_one else nn.Parameter(tensor, requires_grad=False)
     else:
-        model.set_input_embeddings(Int8Embedding(*_int8_rows(table.weight)))
-    return groups
+        module._buffers[leaf] = tensor
 
 
-def _is_tied(model: Any) -> bool:
-    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
-
-
-def _fits(module: nn.Linear, group: int) -> bool:
-    return module.in_features % group == 0 and module.out_features % _INT4_ROWS == 0
-
-
-def _int4(module: nn.Linear, group: int) -> Int4Linear:
-    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
-    from torchao.quantization import quantize_
-
-    quantize_(module, PrototypeInt4WeightOnlyConfig(group_size=group))
-    weight: Any = module.weight
-    return Int4Linear(weight.qdata, weight.scale_and_zero, _data(module.bias), group)
-
-
-def _int4_on_gpu(module: nn.Linear, group: int) -> nn.Module:
-    from torchao.quantization import Int4WeightOnlyConfig, quantize_
-
-    quantize_(module, Int4WeightOnlyConfig(group_size=group))
-    return module
-
-
-def _int8(module: nn.Linear) -> Int8Linear:
-    return Int8Linear(*_int8_rows(module.weight), _data(module.bias))
-
-
-def _int8_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the int8 values of a matrix and the scale of each row in bf16."""
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_
-
-    carrier = nn.Linear(1, 1, bias=False)
-    carrier.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    quantize_(carrier, Int8WeightOnlyConfig())
-    packed: Any = carrier.weight
-    return packed.qdata, packed.scale.flatten().to(torch.bfloat16)
-
-
-def _data(bias: torch.Tensor | None) -> torch.Tensor | None:
-    return None if bias is None else bias.detach()
-
-
-def _put(model: Any, name: str, tensors: dict[str, torch.Tensor], group: int) -> None:
-    """Put the packed layer `name` where the empty one is."""
-    qdata, bias = tensors[f"{name}.qdata"], tensors.get(f"{name}.bias")
-    if group:
-        layer: nn.Module = Int4Linear(qdata, tensors[f"{name}.scale_and_zero"], bias, group)
-    else:
-        layer = Int8Linear(qdata, tensors[f"{name}.scale"], bias)
-    model.set_submodule(name, layer)
-
-
-def _tie(model: Any, tensors: dict[str, torch.Tensor], *, packed: bool) -> None:
-    """Fill the embedding: with the head's table where the two were tied, else with its own."""
-    if not packed:
-        model.tie_weights()
-        return
-    table = model.get_input_embeddings()
-    name = next(name for name, module in model.named_modules() if module is table)
-    if f"{name}.qdata" in tensors:
-        rows = Int8Embedding(tensors[f"{name}.qdata"], tensors[f"{name}.scale"])
-        model.set_input_embeddings(rows)
-    else:
-        model.set_input_embeddings(SharedInt8Embedding(model.get_output_embeddings()))
+def _held(model: Any, name: str) -> torch.Tensor:
+    module_name, _, leaf = name.rpartition(".")
+    module = model.get_submodule(module_name)
+    found: torch.Tensor = module._parameters.get(leaf, module._buffers.get(leaf))
+    return found
