@@ -29,7 +29,8 @@ def calibrate_cells(records: Sequence[Record]) -> tuple[list[Calibration], list[
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         if record.blocks or record.outcome != "ok":
-            cells.setdefault(record.cell.name, []).append(record)
+            name = (*record.cell.name, record.cell.model.sha256)
+            cells.setdefault(name, []).append(record)
     found: list[Calibration] = []
     left_out: list[str] = []
     for group in cells.values():

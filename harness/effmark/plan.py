@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -11,6 +11,7 @@ import psutil
 from effmark.environment import default_threads
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.estimates import process_estimate, resident_b
+from effmark.model_names import model_key, shown_names
 from effmark.models import resolve_model
 from effmark.record import Record, SuiteRef
 from effmark.registry import adapter_class, adapter_version, list_models, nearest
@@ -55,13 +56,15 @@ class ProcessPlan:
     """Why it cannot run here, known before anything is made."""
     outcome: Outcome = "oom"
     """What is recorded of a process that has a problem."""
+    model: str = ""
+    """What tells its model from others of the same name; empty where the name does."""
 
     @property
     def label(self) -> str:
         """Return the name that people read."""
         cell = self.cells[0]
         options = "".join(f" {k}={v}" for k, v in sorted(cell.options.items()))
-        return f"{cell.model.name} · {cell.adapter} {cell.precision}{options}"
+        return f"{self.model or cell.model.name} · {cell.adapter} {cell.precision}{options}"
 
     @property
     def context_tokens(self) -> int:
@@ -131,7 +134,12 @@ def make_plan(
         for number in range(repetitions)
         for group, precision in chosen
     ]
-    kept = tuple(process for process in processes if process.cells)
+    names = shown_names(process.cells[0].model for process in processes if process.cells)
+    kept = tuple(
+        replace(process, model=names[model_key(process.cells[0].model)])
+        for process in processes
+        if process.cells
+    )
     if not kept:
         raise SpecError(f"suite {suite.suite!r}: nothing to run; check --only and --model")
     return Plan(suite, suite_ref(suite), kept)

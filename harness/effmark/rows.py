@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from effmark.code.cost_rows import COSTS, cost_numbers, priced
 from effmark.energy_numbers import best_readings, energy_numbers
 from effmark.metrics import metric
+from effmark.model_names import model_key, shown_names
 from effmark.record import EnergyReading, Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
 from effmark.schema import canonical_json, content_hash
@@ -40,7 +41,16 @@ from effmark.stats import (
 )
 from effmark.store import machine_of, standing
 
-__all__ = ["ROWS_SCHEMA_VERSION", "Memory", "Number", "Row", "make_rows", "row_json", "same_cell"]
+__all__ = [
+    "ROWS_SCHEMA_VERSION",
+    "Memory",
+    "Number",
+    "Row",
+    "make_rows",
+    "row_json",
+    "same_cell",
+    "with_shown_models",
+]
 
 ROWS_SCHEMA_VERSION = 1
 
@@ -66,13 +76,20 @@ class Row:
     """The record that stands for the row: the worst of its processes, the last among equals."""
     records: tuple[Record, ...]
     metrics: Mapping[str, Number | Missing] = field(default_factory=dict)
+    model_shown: str = ""
+    """What tells its model from others of the same name; empty where the name does."""
+
+    @property
+    def model(self) -> str:
+        """Return the name of the model that people read."""
+        return self.model_shown or self.record.cell.model.name
 
     @property
     def configuration(self) -> tuple[str, str, str, str, str]:
         """Return model, adapter, precision, options, device: what a user chooses."""
         cell = self.record.cell
         options = " ".join(f"{k}={v}" for k, v in sorted(cell.options.items()))
-        return cell.model.name, cell.adapter, cell.precision, options, cell.device
+        return self.model, cell.adapter, cell.precision, options, cell.device
 
     def number(self, name: str) -> Number | None:
         """Return a number, or None where it is missing."""
@@ -104,10 +121,17 @@ def make_rows(records: Iterable[Record], memory: Memory | None = None) -> list[R
     processes = _index(bare, _process_key)
     baselines = _index([row for row in bare if row.record.is_baseline], _baseline_key)
     maker = _Maker(memory)
-    return [
+    return with_shown_models(
         maker.row(row, baselines.get(_baseline_key(row), [None])[0], processes[_process_key(row)])
         for row in bare
-    ]
+    )
+
+
+def with_shown_models(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that are shown together, each with a model's name that no other model has."""
+    told = list(rows)
+    names = shown_names(row.record.cell.model for row in told)
+    return [replace(row, model_shown=names[model_key(row.record.cell.model)]) for row in told]
 
 
 class _Maker:
@@ -167,7 +191,7 @@ def row_json(row: Row) -> dict[str, Any]:
     return {
         "suite": f"{row.record.suite.name}-v{row.record.suite.version}",
         "profile": row.record.suite.profile,
-        "model": cell.model.name,
+        "model": row.model,
         "adapter": cell.adapter,
         "precision": cell.precision,
         "options": dict(cell.options),

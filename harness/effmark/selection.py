@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from effmark.catalogue import Catalogue, CatalogueAbsent, is_large
 from effmark.errors import SpecError
+from effmark.model_names import model_key
 from effmark.record import Record
 from effmark.store import countable, read_records
 
@@ -86,16 +88,29 @@ def _named(results: Path, column: str, prefix: str) -> list[Record]:
 def pair_cells(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[list[Record], list[Record]]]:
     """Return the cells that two sides have in common, each with all its processes.
 
+    A model whose files changed from one side to the other is one model: that they differ is for
+    others to say. Where a side has several models of one name, equal content makes the pair.
     Two single cells are a pair whatever they are: whether they compare is for others to say.
     """
-    one, two = _by_cell(a), _by_cell(b)
+    several = _ambiguous(a) | _ambiguous(b)
+    one, two = _by_cell(a, several), _by_cell(b, several)
     if len(one) == 1 and len(two) == 1:
         return [(next(iter(one.values())), next(iter(two.values())))]
     return [(one[name], two[name]) for name in one if name in two]
 
 
-def _by_cell(records: Sequence[Record]) -> dict[tuple[str, ...], list[Record]]:
+def _ambiguous(records: Sequence[Record]) -> set[str]:
+    """Return the names that several models have."""
+    often = Counter(name for name, _ in {model_key(record.cell.model) for record in records})
+    return {name for name, count in often.items() if count > 1}
+
+
+def _by_cell(
+    records: Sequence[Record], several: Collection[str]
+) -> dict[tuple[str, ...], list[Record]]:
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        cells.setdefault(record.cell.name, []).append(record)
+        model = record.cell.model
+        content = (model.sha256,) if model.name in several else ()
+        cells.setdefault((*record.cell.name, *content), []).append(record)
     return cells

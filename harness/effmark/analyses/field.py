@@ -14,6 +14,7 @@ from dataclasses import field as dataclass_field
 
 from effmark.analyses.finding import TooLittle
 from effmark.metrics import METRICS
+from effmark.model_names import model_key, shown_names
 from effmark.ranking import Contender
 from effmark.record import Missing
 from effmark.report.configurations import COST_KINDS, Configuration, boards
@@ -72,7 +73,11 @@ class Candidate:
     def series(self) -> Mapping[str, str]:
         """Return what candidates may be grouped by."""
         cell = self.configuration.row.record.cell
-        return {"adapter": cell.adapter, "model": cell.model.name, "precision": cell.precision}
+        return {
+            "adapter": cell.adapter,
+            "model": self.configuration.row.model,
+            "precision": cell.precision,
+        }
 
     def quantity(self, name: str) -> Number:
         """Return the number as the leaderboard shows it."""
@@ -109,21 +114,19 @@ class Entrants:
 
 def configuration_names(rows: Sequence[Row]) -> list[str]:
     """Return runtime, precision and options; after the model and device where those differ."""
-    models: dict[str, set[str]] = {}
-    for row in rows:
-        model = row.record.cell.model
-        models.setdefault(model.name, set()).add(model.sha256)
-    several = len(models) > 1 or any(len(hashes) > 1 for hashes in models.values())
+    names = shown_names(row.record.cell.model for row in rows)
+    several = len(names) > 1
     devices = len({row.configuration[4] for row in rows}) > 1
-    return [_name(row, models, several, devices) for row in rows]
+    return [_name(row, names, several, devices) for row in rows]
 
 
-def _name(row: Row, models: Mapping[str, set[str]], with_model: bool, with_device: bool) -> str:
-    """Return the name of a configuration; models of one name are told apart by their hash."""
-    model, adapter, precision, options, device = row.configuration
+def _name(
+    row: Row, names: Mapping[tuple[str, str], str], with_model: bool, with_device: bool
+) -> str:
+    """Return the name of a configuration; models of one name are told apart."""
+    _, adapter, precision, options, device = row.configuration
     name = " ".join(part for part in (adapter, precision, options) if part)
-    if len(models[model]) > 1:
-        model = f"{model} {row.record.cell.model.sha256[:8]}"
+    model = names[model_key(row.record.cell.model)]
     name = f"{model} · {name}" if with_model else name
     return f"{name} on {device}" if with_device else name
 

@@ -39,7 +39,7 @@ def model_index(rows: Sequence[Row], choice: Choice) -> tuple[dict[str, str], Ou
     found = outgoing(rows, choice)
     models: dict[str, list[dict[str, Any]]] = {}
     for entries in found.by_cell().values():
-        model = entries[0].row.record.cell.model.name
+        model = entries[0].row.model
         models.setdefault(model, []).append(_result(entries))
     return {
         file_name([name, content_hash(name)[:8]], "yaml"): _yaml(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from effmark.executors.local import WorkerFailed
 from effmark.executors.station import Orders, Station
+from effmark.model_names import model_key
 from effmark.plan import ProcessPlan
 from effmark.record import Record
 
@@ -23,9 +24,9 @@ _FRAMEWORK_B = 1 << 30
 
 def parties(processes: Sequence[ProcessPlan], orders: Orders) -> Iterator[list[ProcessPlan]]:
     """Yield the processes of each model that are alive together, the baseline in every party."""
-    models = list(dict.fromkeys(process.cells[0].model.name for process in processes))
+    models = list(dict.fromkeys(model_key(process.cells[0].model) for process in processes))
     for model in models:
-        mine = [p for p in processes if p.cells[0].model.name == model]
+        mine = [p for p in processes if model_key(p.cells[0].model) == model]
         baseline = [p for p in mine if p.is_reference]
         party = list(baseline)
         for process in (p for p in mine if not p.is_reference):

@@ -60,5 +60,5 @@ def _comparable(row: Row, machine: str, name: str) -> tuple[str, ...]:
         suite_of(row),
         "" if name in PROCESS_METRICS else cell.workload.label,
         machine if of_a_machine(name) else "",
-        cell.model.name if name == "perplexity" else "",
+        row.model if name == "perplexity" else "",
     )

@@ -129,8 +129,8 @@ class BoardLayout:
         way = "highest" if METRICS[self.by].direction == "higher" else "lowest"
         label = METRICS[self.by].label
         value = first[0].value(self.by, interval=True)
-        models = {x.configuration.row.record.cell.model.name for x in first}
-        names = [f"{x.configuration.row.record.cell.model.name} · {x.name}" for x in first]
+        models = {x.configuration.row.model for x in first}
+        names = [f"{x.configuration.row.model} · {x.name}" for x in first]
         others = ", ".join(
             x.name if len(models) == 1 else name
             for x, name in zip(first[1 : 1 + _NAMED], names[1:], strict=False)

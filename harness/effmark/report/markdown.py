@@ -56,7 +56,7 @@ def _heading(name: str) -> str:
 
 
 def _cells(layout: BoardLayout, line: Line) -> list[str]:
-    model = line.configuration.row.record.cell.model.name
+    model = line.configuration.row.model
     marks = f" ({', '.join(line.marks)})" if line.marks else ""
     values = [line.value(name, interval=True) for name in layout.columns]
     return [line.rank, markdown_text(model), markdown_text(line.name) + marks, *values]

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from effmark.plan import Plan, ProcessPlan
 from effmark.record import Record
+from effmark.report.names import plain
 from effmark.units import format_duration, format_quantity
 
 __all__ = ["plan_json", "print_plan"]
@@ -24,8 +26,8 @@ def print_plan(plan: Plan, done: Mapping[str, Record]) -> None:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for process in plan.processes:
         memory = "?" if process.memory_b is None else "≥ " + format_quantity(process.memory_b, "B")
-        table.add_row(process.label, str(len(process.cells)), str(_recorded(process, done)),
-                      format_duration(process.estimate_s), memory,
+        table.add_row(escape(plain(process.label)), str(len(process.cells)),
+                      str(_recorded(process, done)), format_duration(process.estimate_s), memory,
                       process.problem or process.basis)  # fmt: skip
     Console().print(table)
 

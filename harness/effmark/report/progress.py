@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+from effmark.model_names import model_key, shown_names
 from effmark.plan import Plan, ProcessPlan
 from effmark.record import FINAL, Record
+from effmark.report.names import plain
 from effmark.report.numbers import format_number
 from effmark.rows import make_rows
 from effmark.spec import Cell
@@ -19,6 +21,7 @@ from effmark.units import format_duration
 
 __all__ = ["ProgressView", "show_progress"]
 
+_LONGEST_LINE = 2000
 _HEADLINE = ("tpot_s", "ttft_s", "latency_s", "bits_per_byte", "accuracy")
 """The number that the line of an ended cell shows: the first of these that it has."""
 
@@ -28,6 +31,7 @@ class ProgressView:
 
     def __init__(self, plan: Plan, done: Mapping[str, Record], console: Console) -> None:
         self._console = console
+        self._models = shown_names(cell.model for cell in plan.cells)
         self._left = [
             p for p in plan.processes
             if any(c.key not in done or done[c.key].outcome not in FINAL for c in p.cells)
@@ -59,7 +63,7 @@ class ProgressView:
 
     def cell(self, cell: Cell, text: str) -> None:
         """Show what a cell is doing."""
-        self._describe(f"{_name(cell)}: {text}")
+        self._describe(f"{_name(cell, self._models)}: {text}")
 
     def record(self, record: Record) -> None:
         """Show that a cell has ended."""
@@ -70,13 +74,13 @@ class ProgressView:
         )
         validity = "" if record.validity == "valid" else f" [yellow]{record.validity}[/]"
         sign = mark.get(record.outcome, "[red]✗[/]")
-        said = escape(f"{_name(record.cell)}  {headline}")
+        said = escape(plain(f"{_name(record.cell, self._models)}  {headline}", _LONGEST_LINE))
         self._console.print(f"{sign} {said}{validity}", highlight=False)
 
     def _describe(self, text: str) -> None:
         left = sum(p.estimate_s for p in self._left)
         spent = format_duration(time.monotonic() - self._start)
-        description = f"{escape(text)} · {spent} gone, about {format_duration(left)} left"
+        description = f"{escape(plain(text))} · {spent} gone, about {format_duration(left)} left"
         self._live.update(self._task, description=description)
 
     def __enter__(self) -> ProgressView:
@@ -94,9 +98,10 @@ def show_progress(plan: Plan, done: Mapping[str, Record]) -> Iterator[ProgressVi
         yield view
 
 
-def _name(cell: Cell) -> str:
+def _name(cell: Cell, models: Mapping[tuple[str, str], str]) -> str:
     options = "".join(f" {k}={v}" for k, v in sorted(cell.options.items()))
-    return f"{cell.model.name} · {cell.adapter} {cell.precision}{options} · {cell.workload.label}"
+    model = models.get(model_key(cell.model), cell.model.name)
+    return f"{model} · {cell.adapter} {cell.precision}{options} · {cell.workload.label}"
 
 
 def _headline(record: Record) -> str:

@@ -85,7 +85,7 @@ def _print_rest(layout: BoardLayout, console: Console) -> None:
 
 def _by_model(layout: BoardLayout) -> list[tuple[str, int, Line]]:
     """Return the lines, those of a model together, models in the order of their best line."""
-    models = [line.configuration.row.record.cell.model.name for line in layout.lines]
+    models = [line.configuration.row.model for line in layout.lines]
     order = list(dict.fromkeys(models))
     lines = zip(models, range(len(models)), layout.lines, strict=True)
     return sorted(lines, key=lambda entry: order.index(entry[0]))
