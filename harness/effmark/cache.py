@@ -19,8 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from effmark.errors import PrerequisiteError
+from effmark.regular_files import NotRegular, open_regular
 
-__all__ = ["build_once", "default_cache", "locked"]
+__all__ = ["build_once", "default_cache", "home_folder", "locked"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
@@ -30,16 +31,42 @@ def default_cache() -> Path:
     given = os.environ.get("EFFMARK_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effmark"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "effmark"
+
+
+def home_folder() -> Path:
+    """Return the user's home.
+
+    Raises:
+        PrerequisiteError: there is none, as for a numeric user in a container.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise PrerequisiteError(
+            "no home folder: HOME is not set and the user has no entry in the password file; name "
+            "a folder for models with EFFMARK_CACHE and one for results with --results"
+        ) from error
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on a path while the block runs; wait for another holder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    handle = _lock_file(path)
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)
+
+
+def _lock_file(path: Path) -> int:
+    """Return a descriptor of a lock; another user's can be locked by whoever can read it."""
+    try:
+        return open_regular(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return open_regular(path)
 
 
 def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], what: str) -> Path:
@@ -61,12 +88,20 @@ def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], 
     try:
         return _built(entry, build, what)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _NO_ROOM and not isinstance(error, NotRegular):
             raise
         raise PrerequisiteError(
-            f"cache {str(cache)!r} cannot hold {what or kind}: {error.strerror}; make room, or "
+            f"cache {str(cache)!r} cannot hold {what or kind}: {_why(error)}; make room, or "
             "name another folder with EFFMARK_CACHE"
         ) from error
+
+
+def _why(error: OSError) -> str:
+    return (
+        f"{str(error.filename)!r} {error.strerror}"
+        if isinstance(error, NotRegular)
+        else (error.strerror or str(error))
+    )
 
 
 def _built(entry: Path, build: Callable[[Path], None], what: str) -> Path:

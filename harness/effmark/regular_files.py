@@ -10,17 +10,23 @@ import errno
 import gzip
 import os
 import stat
+import tempfile
 import zlib
 from pathlib import Path
 
 from effmark.errors import SpecError
 
-__all__ = ["given_bytes", "open_regular", "read_regular"]
+__all__ = ["NotRegular", "given_bytes", "irregular", "open_regular", "read_regular",
+           "replace_file"]  # fmt: skip
 
 _KINDS = {
     stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
+
+
+class NotRegular(OSError):
+    """Something else than a file lies under a name."""
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
@@ -29,13 +35,30 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int
     Raises:
         OSError: it cannot be opened, or it is no regular file.
     """
-    fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
-    kind = stat.S_IFMT(os.fstat(fd).st_mode)
-    if kind != stat.S_IFREG:
+    try:
+        fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno not in (errno.ENXIO, errno.EISDIR):  # what a pipe, a socket, a folder say
+            raise
+        raise _not_regular(path) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        what = _KINDS.get(kind, "no file")
-        raise OSError(errno.EINVAL, f"is {what}, wants a regular file", str(path))
+        raise _not_regular(path)
     return fd
+
+
+def _not_regular(path: Path) -> NotRegular:
+    return NotRegular(errno.EINVAL, irregular(path), str(path))
+
+
+def irregular(path: Path | str) -> str:
+    """Return what lies under a name that is no regular file, in words for people."""
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)  # noqa: PTH116 - no Path for each of many names
+    except OSError as error:
+        link = os.path.islink(path)  # noqa: PTH114
+        return "is a dangling link" if link else f"cannot be read: {error.strerror}"
+    return f"is {_KINDS.get(kind, 'no file')}, wants a regular file"
 
 
 def read_regular(path: Path) -> bytes:
@@ -62,3 +85,36 @@ def given_bytes(path: Path, what: str) -> bytes:
     except (OSError, EOFError, zlib.error, ValueError) as error:  # a null character in the name
         why = getattr(error, "strerror", None) or error
         raise SpecError(f"{what} {str(path)!r} cannot be read: {why}") from error
+
+
+def replace_file(target: Path, content: bytes) -> None:
+    """Put a file in place in one step: readers see the old one or the new one, whole.
+
+    A link keeps pointing where it does, and what is no regular file (`/dev/null`) is written to.
+
+    Raises:
+        OSError: it cannot be written; the old one is as it was.
+    """
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file():
+        _write_into(target, content)
+        return
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(handle, mode)
+            os.fsync(handle)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)  # still there only where something failed
+
+
+def _write_into(target: Path, content: bytes) -> None:
+    """Write to a device or a pipe; a pipe that nobody reads is an error, not a wait."""
+    handle = os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)

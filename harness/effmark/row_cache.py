@@ -84,6 +84,8 @@ def _opened(results: Path) -> sqlite3.Connection | None:
         return None
     try:
         path = cache_folder(results) / _FILE
+        if not path.is_file() and (path.exists() or path.is_symlink()):
+            return None  # SQLite would wait for a pipe
     except OSError:
         return None
     for _ in range(2):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from effmark.regular_files import open_regular, read_regular
 from effmark.store.damage import Damage, Unreadable
 from effmark.store.reading import in_short
 
@@ -76,7 +77,7 @@ class Covered:
 def prefix_crc(path: Path, length: int) -> int:
     """Return the CRC-32 of the first bytes of a file."""
     crc = 0
-    with path.open("rb") as handle:
+    with os.fdopen(open_regular(path), "rb") as handle:
         while length > 0 and (chunk := handle.read(min(length, _CHUNK_B))):
             crc = zlib.crc32(chunk, crc)
             length -= len(chunk)
@@ -85,7 +86,7 @@ def prefix_crc(path: Path, length: int) -> int:
 
 def tail_crc(path: Path, offset: int) -> int:
     """Return the CRC-32 of the last bytes before an offset."""
-    with path.open("rb") as handle:
+    with os.fdopen(open_regular(path), "rb") as handle:
         handle.seek(max(0, offset - _TAIL_B))
         return zlib.crc32(handle.read(min(offset, _TAIL_B)))
 
@@ -113,7 +114,7 @@ class Manifest:
     def read(cls, path: Path, code: str) -> Manifest:
         """Return the manifest in a file, or an empty one where it is missing, damaged or older."""
         try:
-            body = json.loads(path.read_bytes())
+            body = json.loads(read_regular(path))
             if body["code"] != code:
                 return cls(code)
             return cls(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from effmark.record import SCHEMA_VERSION
+from effmark.regular_files import open_regular
 from effmark.store import journals_of
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "code_version",
     "is_large",
     "locked",
-    "replace_file",
 ]
 
 CACHE_FOLDER = ".effmark-cache"
@@ -38,7 +37,14 @@ _DECIDING = (
 
 def is_large(results: Path, large_b: int = LARGE_B) -> bool:
     """Return whether results are a folder that is better asked by its catalogue."""
-    return results.is_dir() and sum(p.stat().st_size for p in journals_of(results)) > large_b
+    return results.is_dir() and sum(map(_size_b, journals_of(results))) > large_b
+
+
+def _size_b(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # gone since it was seen, or hidden: whoever reads it says so
 
 
 def cache_folder(results: Path) -> Path:
@@ -68,20 +74,9 @@ def code_version() -> str:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Be the only one who writes to a cache; the kernel frees the lock of a process that dies."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = open_regular(folder / "lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
-
-
-def replace_file(target: Path, content: bytes) -> None:
-    """Put a file in place in one step: readers see the old one or the new one, whole."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(target)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from effmark.catalogue.coverage import Covered, Manifest
-from effmark.catalogue.folder import code_version, locked, replace_file
+from effmark.catalogue.folder import code_version, locked
 from effmark.catalogue.journal_reader import readings
 from effmark.catalogue.tables import merge, write_segment
+from effmark.regular_files import replace_file
 from effmark.store.damage import Damage, Unreadable
 from effmark.store.reading import journals_of
 
@@ -43,7 +44,7 @@ def refresh(
         OSError: the folder of the catalogue cannot be written.
     """
     manifest = load_manifest(folder)
-    journals = {str(path.relative_to(results)): path for path in journals_of(results)}
+    journals = {str(path.relative_to(results)): path for path in journals_of(results, damage)}
     if not _is_current(manifest, journals):
         with locked(folder):
             writer = _Writer(folder, load_manifest(folder), database, tell)

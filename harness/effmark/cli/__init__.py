@@ -6,11 +6,13 @@ Commands are imported when they are called, so `effmark --help` loads no framewo
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
-from effmark.errors import EffmarkError
+from effmark.cli.terminal import open_terminal
+from effmark.errors import EffmarkError, SpecError
 
 __all__ = ["main"]
 
@@ -72,15 +74,32 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command line; the only place that ends the process."""
+    terminal = open_terminal()
+    code = _run()
+    sys.exit(code if terminal is None else terminal.exit_code(code))
+
+
+def _run() -> int:
+    """Return the exit code of the command line."""
     try:
+        _check_arguments(sys.argv[1:])
         code = _group(standalone_mode=False)  # click turns Exit into the returned value
-        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.Abort:
         click.echo("effmark: interrupted; the same command resumes", err=True)
-        sys.exit(130)
+        return 130
     except EffmarkError as error:
-        click.echo(f"effmark: {error}", err=True)
-        sys.exit(error.exit_code)
+        click.echo(f"effmark: {' '.join(str(error).splitlines())}", err=True)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuse names that no record can hold: they are no text in this system's encoding."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise SpecError(f"argument {argument!r:.200} is no UTF-8; rename the file") from error

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from effmark.cli.terminal import echo_data
+
 if TYPE_CHECKING:
     from effmark.probes.findings import Finding
 
@@ -35,7 +37,10 @@ def command(fit: bool, as_json: bool) -> None:
     found = check_machine()
     found = found.model_copy(update={"findings": (*found.findings, *sandbox_findings())})
     width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
-    click.echo(found.model_dump_json() if as_json else doctor_text(found, width))
+    if as_json:
+        echo_data(f"{found.model_dump_json()}\n")
+    else:
+        click.echo(doctor_text(found, width))
 
 
 _BARE = ("platform", "unprivileged_uid", "namespaces", "seccomp", "landlock")

@@ -8,11 +8,13 @@ import click
 
 from effmark.analyses.limits import known_metric
 from effmark.cli.rows import rows_of
+from effmark.cli.terminal import echo_data
 from effmark.errors import SpecError, StoreError
 from effmark.exchange.catalogue import EXPORTS
 from effmark.exchange.entries import Choice, Outgoing
 from effmark.exchange.exporting import export_files
 from effmark.registry import nearest
+from effmark.regular_files import replace_file
 from effmark.report.finding import print_catalogue
 from effmark.store import results_folder
 
@@ -62,14 +64,14 @@ def _write(files: dict[str, str], output: str | None) -> None:
     if target is None and len(files) > 1:
         raise SpecError(f"export: there are {len(files)} files; name a folder for them with -o")
     if target is None:
-        click.echo("".join(files.values()), nl=False)
+        echo_data("".join(files.values()))
         return
     folder = len(files) > 1 or target.is_dir() or str(output).endswith("/")
     try:
         for name, text in files.items():
             path = target / name if folder else target
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            replace_file(path, text.encode())
     except OSError as error:
         raise StoreError(f"export {str(target)!r} cannot be written: {error}") from error
     one = target / next(iter(files)) if folder else target

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from effmark.cli.terminal import echo_data
 from effmark.errors import SpecError, StoreError
 from effmark.gathering import Gathered, gather, gather_all
 from effmark.metrics import METRICS
 from effmark.registry import nearest
+from effmark.regular_files import open_regular
 from effmark.rows import Row
 from effmark.store import results_folder
 
@@ -69,7 +72,9 @@ def command(
     form = "json" if as_json else form
     found = (gather_all if form in _WHOLE else gather)(folder, suite, _tell)
     _check(found, folder, suite)
-    if form in _TEXTS:
+    if form in _WHOLE:
+        echo_data(_text(form, found.rows, by).rstrip("\n") + "\n")
+    elif form in _TEXTS:
         click.echo(_text(form, found.rows, by).rstrip("\n"))
     else:
         from effmark.report.table import print_table
@@ -117,8 +122,13 @@ def _beside(results: Path) -> Path:
         SpecError: it is.
     """
     target = results / "index.html" if results.is_dir() else results.with_suffix(".html")
-    if target.exists():
-        with target.open(encoding="utf-8", errors="replace") as file:
-            if "effmark" not in file.read(_HEAD_CHARACTERS):
-                raise SpecError(f"page {str(target)!r} is not one of effmark's; give --html FILE")
+    try:
+        with os.fdopen(open_regular(target), encoding="utf-8", errors="replace") as file:
+            ours = "effmark" in file.read(_HEAD_CHARACTERS)
+    except FileNotFoundError:
+        return target
+    except OSError as error:
+        raise StoreError(f"page {str(target)!r}: {error.strerror}; give --html FILE") from error
+    if not ours:
+        raise SpecError(f"page {str(target)!r} is not one of effmark's; give --html FILE")
     return target

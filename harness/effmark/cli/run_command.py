@@ -8,6 +8,7 @@ import click
 
 from effmark.cache import default_cache
 from effmark.cli.options import plan_for, plan_options, results_option
+from effmark.cli.terminal import echo_data
 from effmark.energy_numbers import require_energy
 from effmark.executors.session import Session
 from effmark.gathering import gather
@@ -77,13 +78,15 @@ def command(
     ours = [r for r in latest([*records, *new]).values() if r.cell.key in keys]
     if as_json:
         for record in ours:
-            click.echo(record.model_dump_json())
+            echo_data(f"{record.model_dump_json()}\n")
     else:
-        print_table(make_rows(ours))
-        found = gather(folder)
-        target = folder / "index.html"
-        page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
-        click.echo(f"page: {page}", err=True)
+        try:
+            print_table(make_rows(ours))
+        finally:  # hours of measuring get their page whatever becomes of the table
+            found = gather(folder)
+            target = folder / "index.html"
+            page = write_page(found.rows, target, found.damage.places, found.cells, found.records)
+            click.echo(f"page: {page}", err=True)
     if needs_energy:
         require_energy(ours)
     bad = [r for r in ours if r.outcome not in plan.suite.allow]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from effmark.code.scoring import ProblemScore, Task, score_tasks
 from effmark.code.solutions import Sample
 from effmark.code.summary import KS, problem_value, summary
 from effmark.errors import SpecError, StoreError
+from effmark.regular_files import open_regular
 from effmark.sandbox import Sandbox
 from effmark.schema import content_hash
 from effmark.store import decode, encode
@@ -181,7 +183,8 @@ class Evaluation:
         keys = dict(self._keys())
         try:
             self.journal.parent.mkdir(parents=True, exist_ok=True)
-            with self.journal.open("ab") as handle:
+            target = open_regular(self.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            with os.fdopen(target, "ab") as handle:
                 for score in batch:
                     body = {"key": keys[score.task_id], "score": score.model_dump(mode="json")}
                     handle.write(encode(body))

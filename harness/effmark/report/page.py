@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +16,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from effmark.errors import StoreError
+from effmark.regular_files import replace_file
 from effmark.report.page_data import page_data
 from effmark.report.page_pack import packed
 from effmark.rows import Row
@@ -51,14 +50,7 @@ def write_page(
     text = render_page(rows, damage, cells, records)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)  # still there only where something failed
+        replace_file(target, text.encode())
     except OSError as error:
         raise StoreError(f"page {str(target)!r} cannot be written: {error}") from error
     return target

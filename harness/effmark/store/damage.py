@@ -9,13 +9,14 @@ from typing import Literal
 
 __all__ = ["Damage", "Kind", "Unreadable"]
 
-Kind = Literal["torn", "newer", "invalid", "foreign", "unreadable"]
+Kind = Literal["torn", "newer", "invalid", "foreign", "unreadable", "irregular"]
 _SENTENCES: dict[Kind, str] = {
     "torn": "torn or damaged",
     "newer": "of a newer schema; update effmark to read them",
     "invalid": "not a valid record",
     "foreign": "not a journal of effmark",
     "unreadable": "not readable by this user",
+    "irregular": "no regular file",
 }
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 import socket
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from effmark.cache import home_folder
 from effmark.errors import StoreError
 from effmark.record import Record
+from effmark.regular_files import open_regular
 from effmark.store.lines import seal
 
 __all__ = ["Journal", "results_folder"]
@@ -19,14 +22,31 @@ _STAMP_LENGTH = len("20261122T043901.924153")
 
 
 def results_folder(given: str | None = None) -> Path:
-    """Return where results go: the option, `$EFFMARK_RESULTS`, the checkout, the user's folder."""
+    """Return where results go: the option, `$EFFMARK_RESULTS`, the checkout, the user's folder.
+
+    Raises:
+        PrerequisiteError: nobody named a folder, and the user has no home.
+        StoreError: it lies where this user may not look.
+    """
+    folder = _named(given)
+    try:
+        folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever needs it says so
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(f"results {str(folder)!r:.300} cannot be read: {why}") from error
+    return folder
+
+
+def _named(given: str | None) -> Path:
     if given:
         return Path(given)
     if os.environ.get("EFFMARK_RESULTS"):
         return Path(os.environ["EFFMARK_RESULTS"])
-    if (Path.cwd() / "results").is_dir():
-        return Path.cwd() / "results"
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    if os.path.isdir("results"):  # noqa: PTH112 - a current folder may be gone or hidden
+        return Path("results").absolute()
+    home = os.environ.get("XDG_DATA_HOME") or home_folder() / ".local" / "share"
     return Path(home) / "effmark" / "results"
 
 
@@ -50,10 +70,20 @@ class Journal:
         self._write(seal(record.model_dump_json().encode()) for record in records)
 
     def close(self) -> None:
-        """Close the file; calling it twice is allowed."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file; calling it twice is allowed.
+
+        Raises:
+            StoreError: the folder was removed meanwhile, and cannot be made again.
+        """
+        if self._fd is None:
+            return
+        try:
+            if os.fstat(self._fd).st_size:
+                self._write(())
+        finally:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
 
     def __enter__(self) -> Journal:
         """Open the file: a folder that cannot be written is known before anything is measured.
@@ -69,7 +99,7 @@ class Journal:
 
     def _write(self, lines: Iterable[bytes]) -> None:
         try:
-            fd = self._open()
+            fd = self._there()
             for line in lines:
                 written = os.write(fd, line)
                 if written != len(line):
@@ -81,10 +111,25 @@ class Journal:
         except OSError as error:
             raise StoreError(f"results {str(self.path)!r} cannot be written: {error}") from error
 
+    def _there(self) -> int:
+        """Return the open file; written anew, with all that it held, where it was removed."""
+        if self._fd is None or _is_at(self._fd, self.path):
+            return self._open()
+        lost, self._fd = self._fd, None
+        try:
+            held = os.pread(lost, os.fstat(lost).st_size, 0)
+            print(f"effmark: results {str(self.folder)!r} were removed meanwhile; what this run "
+                  "has measured is written again", file=sys.stderr, flush=True)  # fmt: skip
+            while held:
+                held = held[os.write(self._open(), held) :]
+        finally:
+            os.close(lost)
+        return self._open()
+
     def _open(self) -> int:
         if self._fd is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._fd = open_regular(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             _heal_tail(self._fd)
             directory = os.open(self.folder, os.O_RDONLY)
             os.fsync(directory)
@@ -104,6 +149,14 @@ def _start(folder: Path) -> str:
         return max(now, last + datetime.timedelta(microseconds=1)).strftime(_STAMP)
     except (ValueError, OverflowError):
         return now.strftime(_STAMP)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Return whether an open file still lies where it was opened."""
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _heal_tail(fd: int) -> None:

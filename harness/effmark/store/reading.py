@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from effmark.errors import StoreError
 from effmark.record import SCHEMA_VERSION, Record
+from effmark.regular_files import irregular, open_regular
 from effmark.store.damage import Damage, Unreadable
 from effmark.store.lines import decode, unseal
 from effmark.store.migrations import upgrade
@@ -39,24 +41,41 @@ class Place:
     length: int
 
 
-def journals_of(results: Path) -> list[Path]:
+def journals_of(results: Path, damage: Damage | None = None) -> list[Path]:
     """Return the journals below a folder in the order of their names, hidden folders left out.
 
-    A name begins with the start of its writer, so the order is that of time.
+    A name begins with the start of its writer, so the order is that of time. What has the name of
+    a journal and cannot be read as a file, and folders that cannot be searched, are noted.
 
     Raises:
         StoreError: there is no such folder or file.
     """
-    if not results.exists():
-        raise StoreError(f"results {str(results)!r}: no such folder; run `effmark run` first")
     if results.is_file():
         return [results]
-    found = [
-        path
-        for path in results.rglob("*.jsonl")
-        if not any(part.startswith(".") for part in path.relative_to(results).parts)
-    ]
-    return sorted(found, key=_journal_order)
+    if not results.is_dir():
+        what = "no folder" if results.exists() else "no such folder"
+        raise StoreError(f"results {str(results)!r}: {what}; run `effmark run` first")
+    found = _below(str(results), damage if damage is not None else Damage())
+    return sorted((Path(name) for name in found), key=_journal_order)
+
+
+def _below(folder: str, damage: Damage) -> Iterator[str]:
+    """Yield the names of the journals in a folder and in those below it; links are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        why = f"cannot be searched: {error.strerror}"
+        damage.note(Path(folder), 0, Unreadable("unreadable", why))
+        return
+    for entry in visible:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, damage)
+        elif entry.name.endswith(".jsonl"):
+            if entry.is_file():
+                yield entry.path
+            else:
+                damage.note(Path(entry.path), 0, Unreadable("irregular", irregular(entry.path)))
 
 
 def _journal_order(path: Path) -> tuple[str, str]:
@@ -75,7 +94,7 @@ def read_records(results: Path, damage: Damage | None = None) -> Iterator[Record
         StoreError: there is no such folder or file.
     """
     found = damage if damage is not None else Damage()
-    for path in journals_of(results):
+    for path in journals_of(results, found):
         yield from _of_journal(path, found)
 
 
@@ -116,7 +135,7 @@ def read_lines(path: Path, start: int = 0, first: int = 1) -> Iterator[tuple[Pla
         OSError: the file cannot be read.
     """
     offset = start
-    with path.open("rb") as handle:
+    with os.fdopen(open_regular(path), "rb") as handle:
         handle.seek(start)
         for number, raw in enumerate(handle, start=first):
             if not raw.isspace():
