@@ -54,7 +54,8 @@ def resident_b(model: ModelRef, precision: str) -> int | None:
 
     None where the files do not tell how many weights there are.
     """
-    count = count_weights(model.path) if model.path is not None else None
+    path = model.weights_path
+    count = count_weights(path) if path is not None else None
     return None if count is None else int(count * _bits(precision) / 8)
 
 

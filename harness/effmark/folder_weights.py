@@ -22,9 +22,11 @@ from typing import Any
 from effmark.errors import PrerequisiteError, SpecError
 
 __all__ = [
+    "check_weight_file",
     "check_weights",
     "count_folder_weights",
     "deciding_weight_files",
+    "has_weights",
     "named_weight_files",
     "read_json",
 ]
@@ -80,6 +82,24 @@ def deciding_weight_files(folder: Path) -> list[Path]:
     first = _first(folder)
     index = [first] if first is not None and first.name.endswith(_INDEX) else []
     return [*index, *named_weight_files(folder)]
+
+
+def has_weights(folder: Path) -> bool:
+    """Return whether a loader would find weights of a model in a folder."""
+    return _first(folder) is not None
+
+
+def check_weight_file(path: Path) -> None:
+    """Refuse one weight file that is not there, truncated or damaged; only its header is read.
+
+    Raises:
+        PrerequisiteError: with the reason.
+    """
+    _check_there(path.parent, path)
+    if path.suffix == ".safetensors":
+        _checked_header(path)
+    else:
+        _check_pickle(path)
 
 
 def check_weights(folder: Path) -> None:

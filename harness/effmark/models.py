@@ -20,6 +20,7 @@ from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.file_hashes import hash_file
 from effmark.gguf_header import gguf_shards, gguf_type, shard_stem
+from effmark.lora_folder import is_lora, lora_model
 from effmark.model_folder import folder_model
 from effmark.registry import list_models, nearest
 from effmark.schema import content_hash
@@ -50,7 +51,8 @@ def resolve_model(
     if here is not None:
         return here
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _hub(name, cache, trust_remote_code)
+        found = _snapshot(name, trust_remote_code, local=os.environ.get("HF_HUB_OFFLINE") == "1")
+        return folder_model(name, found, trust_code=trust_remote_code, cache=cache)
     raise SpecError(
         f"no model {_cut(name)!r}; give a folder, a .gguf file, a hub id ORG/NAME, or a name; "
         f"{nearest(name, list(known))}"
@@ -64,10 +66,39 @@ def _at(name: str, cache: Path, trust_code: bool) -> ModelRef | None:
         if path.is_file():
             return _file(name, path, cache)
         if path.is_dir():
-            return folder_model(path.resolve().name, path, trust_code=trust_code, cache=cache)
+            return _folder(path, cache, trust_code)
     except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
         raise PrerequisiteError(f"model {_cut(name)!r} cannot be read: {_why(error)}") from error
     return None
+
+
+def _folder(path: Path, cache: Path, trust_code: bool) -> ModelRef:
+    name = path.resolve().name
+    if not is_lora(path):
+        return folder_model(name, path, trust_code=trust_code, cache=cache)
+    return lora_model(name, path, lambda wanted: _base(wanted, path, cache, trust_code), cache)
+
+
+def _base(wanted: str, folder: Path, cache: Path, trust_code: bool) -> ModelRef | None:
+    """Return the base of an adapter if it is at hand: a name, a folder, or what a hub gave."""
+    known = list_models()
+    if wanted in known:
+        return _listed(wanted, known[wanted], cache, fetch=True)
+    for path in (Path(wanted).expanduser(), folder / wanted):
+        if path.is_dir() and path.resolve() != folder.resolve():
+            if is_lora(path):
+                raise SpecError(
+                    f"model folder {str(folder)!r} is a LoRA adapter of {_cut(wanted)!r}, which is "
+                    "an adapter itself; merge that one with peft first"
+                )
+            return folder_model(path.resolve().name, path, trust_code=trust_code, cache=cache)
+    if wanted.count("/") != 1 or wanted.startswith((".", "/", "~")):
+        return None
+    try:
+        found = _snapshot(wanted, trust_code, local=True)
+    except (PrerequisiteError, SpecError):
+        return None
+    return folder_model(wanted, found, trust_code=trust_code, cache=cache)
 
 
 def _cut(name: str) -> str:
@@ -133,7 +164,8 @@ def _gguf(name: str, path: Path, cache: Path) -> ModelRef:
                     weights_source=source)  # fmt: skip
 
 
-def _hub(name: str, cache: Path, trust_code: bool) -> ModelRef:
+def _snapshot(name: str, trust_code: bool, *, local: bool) -> Path:
+    """Return the folder of a hub id, downloaded unless it is looked for here only."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
@@ -146,7 +178,6 @@ def _hub(name: str, cache: Path, trust_code: bool) -> ModelRef:
             f"model {name!r} is a hub id and needs 'huggingface_hub'; "
             "install it with: pip install 'effmark[torch]'"
         ) from error
-    local = os.environ.get("HF_HUB_OFFLINE") == "1"
     wanted = [*_FROM_HUB, *(["*.py"] if trust_code else [])]
     try:
         folder = snapshot_download(
@@ -163,7 +194,7 @@ def _hub(name: str, cache: Path, trust_code: bool) -> ModelRef:
             f"model {_cut(name)!r}: no such folder here and the hub cannot be reached; download it "
             "where there is a network and pass the folder, or use --model default"
         ) from error
-    return folder_model(name, Path(folder), trust_code=trust_code, cache=cache)
+    return Path(folder)
 
 
 _FROM_HUB = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")

@@ -238,7 +238,9 @@ def _grouped(records: Iterable[Record]) -> list[tuple[Record, ...]]:
 
 def same_cell(cell: Cell) -> tuple[str, str]:
     """Return what repetitions of a cell have in common; says the same as its key, but faster."""
-    text = cell.model_dump_json(exclude={"model": {"path"}, "repetition": True, "options": True})
+    text = cell.model_dump_json(
+        exclude={"model": {"path", "base"}, "repetition": True, "options": True}
+    )
     return text, canonical_json(dict(cell.options))
 
 

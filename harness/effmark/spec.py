@@ -67,11 +67,18 @@ class ModelRef(Frozen):
     """By what method the files themselves are quantised, `gptq` say; empty where they are not."""
     trust_remote_code: bool = False
     """Whether Python code of the folder may run; true only where the folder has some."""
+    base: ModelRef | None = None
+    """Whose weights a folder with a LoRA adapter changes; None of any other model."""
+
+    @property
+    def weights_path(self) -> Path | None:
+        """Return where the weights lie: of an adapter, those of its base."""
+        return self.path if self.base is None else self.base.path
 
     @property
     def identity(self) -> dict[str, Any]:
         """Return what tells models apart: not where they lie, nor what nobody asked for."""
-        body = self.model_dump(mode="json", exclude={"path"})
+        body = self.model_dump(mode="json", exclude={"path", "base"})
         return {k: v for k, v in body.items() if v or k not in ("quantised", "trust_remote_code")}
 
 

@@ -33,6 +33,7 @@ from effmark_adapters.artefacts.gguf_types import (
     choose_type,
     tensor_b,
 )
+from effmark_adapters.artefacts.hf_folder import hf_folder
 
 __all__ = ["AS_IS", "CONVERTER_VERSION", "GgufFile", "Quantise", "gguf_file", "write_gguf"]
 
@@ -104,7 +105,9 @@ def _check(request: LoadRequest) -> Path:
 
 
 def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | None) -> None:
-    source = from_folder(path) if request.model.kind == "hf" else from_gguf(path)
+    model = request.model
+    of_folder = model.kind == "hf"
+    source = from_folder(hf_folder(model, request.cache)) if of_folder else from_gguf(path)
     made, precision = path, request.precision
     if precision != AS_IS:
         check_types(((t.name, t.shape) for t in source.tensors), precision, source.layers)

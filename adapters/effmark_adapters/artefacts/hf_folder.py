@@ -1,4 +1,4 @@
-"""The Hugging Face folder of a model: as given, or made once from a GGUF file.
+"""The Hugging Face folder of a model: as given, or made once from a GGUF file or a LoRA adapter.
 
 A GGUF file is expanded to fp32, which is exact; fp16 and bf16 would round its scales.
 """
@@ -13,6 +13,7 @@ from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError, UnsupportedError
 from effmark.schema import content_hash
 from effmark.spec import ModelRef
+from effmark_adapters.artefacts.lora import MERGE_VERSION, merge
 
 __all__ = ["CONVERTER_VERSION", "hf_folder", "prepared_hf_folder"]
 
@@ -30,6 +31,8 @@ def hf_folder(model: ModelRef, cache: Path) -> Path:
         PrerequisiteError: reading GGUF needs a package.
     """
     path = _source(model)
+    if model.base is not None:
+        return _merged(model, model.base, path, cache)
     if model.kind == "hf":
         _check_tokenizer(model, path)
         return _checked(path)
@@ -49,12 +52,19 @@ def prepared_hf_folder(model: ModelRef, cache: Path) -> Path:
         PrerequisiteError: it was not made yet.
     """
     path = _source(model)
-    if model.kind == "hf":
+    if model.kind == "hf" and model.base is None:
         return _checked(path)
     entry = cache / "hf" / _key(model)
     if not entry.is_dir():
         raise PrerequisiteError(f"model {model.name!r} is not converted yet; call prepare first")
     return entry
+
+
+def _merged(model: ModelRef, base: ModelRef, adapter: Path, cache: Path) -> Path:
+    """Return the folder of a LoRA adapter added into its base."""
+    whole = hf_folder(base, cache)
+    what = f"{model.name}: a LoRA adapter added into {base.name}"
+    return build_once(cache, "hf", _key(model), lambda out: merge(whole, adapter, out), what)
 
 
 def _source(model: ModelRef) -> Path:
@@ -90,6 +100,9 @@ def _check_tokenizer(model: ModelRef, folder: Path) -> None:
 
 
 def _key(model: ModelRef) -> str:
+    if model.base is not None:
+        of_base = _key(model.base) if model.base.kind == "gguf" else ""
+        return content_hash({"source": model.sha256, "base": of_base, "merge": MERGE_VERSION})[:32]
     try:
         reader = importlib.metadata.version("gguf")
     except importlib.metadata.PackageNotFoundError as error:

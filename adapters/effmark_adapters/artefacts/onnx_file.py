@@ -80,7 +80,7 @@ def key_of(model: ModelRef, folder: Path, packages: Iterable[str], **options: An
     Raises:
         PrerequisiteError: one of the packages is not installed.
     """
-    source = {"source": model.sha256, "converted": folder.name if model.kind == "gguf" else ""}
+    source = {"source": model.sha256, "converted": folder.name if folder != model.path else ""}
     return content_hash({**source, **options, "versions": _versions(packages)})[:32]
 
 

@@ -36,7 +36,7 @@ def prove(adapter: str, request: LoadRequest, memory_b: int) -> Proof | None:
     Raises:
         UnsupportedError: the artefact does not compute the model.
     """
-    if request.model.path is None or request.model.task != "lm":
+    if request.model.weights_path is None or request.model.task != "lm":
         return None
     answers = _answers(request, memory_b)
     if isinstance(answers, str):
@@ -53,8 +53,9 @@ def prove(adapter: str, request: LoadRequest, memory_b: int) -> Proof | None:
 
 def _answers(request: LoadRequest, memory_b: int) -> Answers | str:
     """Return what the source model says, or why nobody can tell."""
-    assert request.model.path is not None
-    weights = count_weights(request.model.path)
+    path = request.model.weights_path
+    assert path is not None
+    weights = count_weights(path)
     if weights is not None and weights * 2 > memory_b:
         return f"the reference needs {weights * 2} bytes at least, {memory_b} may be used"
     return reference_answers(request.model, request.cache, memory_b)
