@@ -40,7 +40,7 @@ def family(tmp_path: Path) -> ModelRef:
 def as_gguf(family: ModelRef, tmp_path: Path) -> ModelRef:
     """The small model as a GGUF file in f32."""
     from effmark_adapters.artefacts.gguf_file import write_gguf
-    from effmark_adapters.artefacts.gguf_source import from_folder
+    from effmark_adapters.artefacts.gguf_from_hf import from_folder
 
     assert family.path is not None
     path = tmp_path / "small.gguf"
@@ -55,7 +55,7 @@ def test_a_folder_is_its_own_folder(family: ModelRef, tmp_path: Path) -> None:
 def test_a_gguf_file_becomes_the_folder_that_it_came_from(
     family: ModelRef, as_gguf: ModelRef, tmp_path: Path
 ) -> None:
-    from effmark_adapters.artefacts.gguf_source import from_folder
+    from effmark_adapters.artefacts.gguf_from_hf import from_folder
 
     assert family.path is not None
     made = hf_folder(as_gguf, tmp_path)

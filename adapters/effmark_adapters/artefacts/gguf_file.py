@@ -10,8 +10,10 @@ file is read from its tensors and kept beside it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.schema import content_hash
 from effmark_adapters.artefacts.gguf_facts import GgufFacts, read_facts
+from effmark_adapters.artefacts.gguf_families.family import Limit
+from effmark_adapters.artefacts.gguf_from_hf import exact_tokens, from_folder, read_family
 from effmark_adapters.artefacts.gguf_source import (
     Source,
     Tensor,
-    from_folder,
     from_gguf,
     gguf_files,
 )
@@ -37,7 +40,7 @@ from effmark_adapters.artefacts.hf_folder import hf_folder
 
 __all__ = ["AS_IS", "CONVERTER_VERSION", "GgufFile", "Quantise", "gguf_file", "write_gguf"]
 
-CONVERTER_VERSION = 2
+CONVERTER_VERSION = 3
 """Rises whenever the same source would become another file."""
 AS_IS = "as_is"
 """The precision that asks for the given file, whatever its types."""
@@ -80,13 +83,14 @@ def gguf_file(request: LoadRequest, quantise: Quantise | None = None) -> GgufFil
     """
     path = _check(request)
     makers = [CONVERTER_VERSION, importlib.metadata.version("gguf"), GgufFacts.model_json_schema()]
-    key = content_hash([request.model.sha256, request.precision, *makers])[:32]
+    key = content_hash([request.model.sha256, *_texts(path), request.precision, *makers])[:32]
     what = f"{request.model.name} as GGUF {request.precision}"
     entry = build_once(
         request.cache, "gguf", key, lambda folder: _build(request, path, folder, quantise), what
     )
     made = entry / "model.gguf"
     facts = GgufFacts.model_validate_json((entry / "facts.json").read_bytes())
+    _check_positions(request, facts)
     return GgufFile(made if made.is_file() else path, facts)
 
 
@@ -95,13 +99,41 @@ def _check(request: LoadRequest) -> Path:
     if model.path is None or model.kind not in ("gguf", "hf"):
         raise UnsupportedError(
             f"model {model.name!r} is of the kind {model.kind!r}; llama.cpp runs a GGUF file or a "
-            "Hugging Face folder of a llama model"
+            "Hugging Face folder"
         )
     if request.precision == AS_IS and model.kind != "gguf":
         raise UnsupportedError(f"{AS_IS}: model {model.name!r} is a folder, not a GGUF file")
     if not model.path.exists():
         raise PrerequisiteError(f"model {model.name!r} is not at {str(model.path)!r}")
+    if model.kind == "hf":
+        _check_length(request, exact_tokens(*read_family(model.path)))
     return model.path
+
+
+def _check_length(request: LoadRequest, limit: Limit | None) -> None:
+    if limit is not None and request.context_tokens > limit.tokens:
+        raise UnsupportedError(
+            f"model {request.model.name!r} is right in llama.cpp up to {limit.tokens} tokens, "
+            f"{request.context_tokens} are asked for; {limit.why}"
+        )
+
+
+def _check_positions(request: LoadRequest, facts: GgufFacts) -> None:
+    """Refuse what llama.cpp would end the process for: learned positions that are not there."""
+    if facts.positions is not None:
+        _check_length(request, Limit(facts.positions, "it has no further positions"))
+
+
+def _texts(path: Path) -> list[str]:
+    """Return the hashes of all small files of a folder: templates and settings go into the file."""
+    if path.is_file():
+        return []
+    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jinja"))
+    return [
+        f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in files
+        if file.is_file()
+    ]
 
 
 def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | None) -> None:
@@ -110,11 +142,11 @@ def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | 
     source = from_folder(hf_folder(model, request.cache)) if of_folder else from_gguf(path)
     made, precision = path, request.precision
     if precision != AS_IS:
-        check_types(((t.name, t.shape) for t in source.tensors), precision, source.layers)
+        check_types([(t.name, t.shape) for t in source.tensors], precision, source.layers)
         if any(t.stored != _type(t, precision, source) for t in source.tensors):
             made = folder / "model.gguf"
             write_gguf(source, precision, made, quantise)
-            source = from_gguf(made)
+            source = replace(from_gguf(made), config=source.config)
     facts = read_facts(source, sum(file.stat().st_size for file in gguf_files(made)))
     (folder / "facts.json").write_text(facts.model_dump_json(), "utf-8")
 

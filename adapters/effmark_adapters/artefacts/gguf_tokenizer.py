@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ _SPLITS = {
 }
 
 
-def tokenizer_values(folder: Path, config: dict[str, Any]) -> Iterator[Value]:
+def tokenizer_values(folder: Path, config: Mapping[str, Any]) -> Iterator[Value]:
     """Yield the `tokenizer.*` entries.
 
     Raises:
@@ -88,7 +88,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _special(
-    tokenizer: dict[str, Any], config: dict[str, Any], settings: dict[str, Any]
+    tokenizer: dict[str, Any], config: Mapping[str, Any], settings: dict[str, Any]
 ) -> Iterator[Value]:
     numbers = {added["content"]: added["id"] for added in tokenizer.get("added_tokens", [])}
     names = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from effmark.errors import UnsupportedError
 
@@ -34,8 +34,13 @@ PRECISIONS: dict[str, str] = {
 
 _FALLBACK = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}
 _ENDS = ("token_embd.weight", "output.weight")
-_KEPT = ("ffn_gate_inp.weight", "position_embd.weight", "ssm_conv1d.weight", "token_types.weight")
+_KEPT = (
+    *("_norm.weight", "ffn_gate_inp.weight", "position_embd.weight", "token_types.weight"),
+    *("ssm_conv1d.weight", "ssm_a", "ssm_d", "shortconv.conv.weight"),
+)
 """Matrices that llama.cpp's quantiser leaves alone."""
+_NAMED_AFTER_MOST = ("Q4_0", "Q4_1", "Q5_0", "Q5_1")
+"""Types by which a file is called if most weights have them; a K mixture is more types anyway."""
 _PROMOTED = ("attn_v", "ffn_down")
 """What Q4_K_M keeps at 6 bits in some layers."""
 
@@ -66,21 +71,34 @@ def choose_type(name: str, shape: tuple[int, ...], precision: str, layers: int) 
     return _fit(wanted, shape[-1])
 
 
-def check_types(shapes: Iterable[tuple[str, tuple[int, ...]]], precision: str, layers: int) -> None:
-    """Refuse a precision that no matrix of the model can have.
+def check_types(shapes: Sequence[tuple[str, tuple[int, ...]]], precision: str, layers: int) -> None:
+    """Refuse a precision that no matrix of the model can have, or less than half of the weights.
 
     Raises:
-        UnsupportedError: every row has the wrong length for the type.
+        UnsupportedError: every row has the wrong length for the type, or the rest dominates.
     """
     wanted = PRECISIONS[precision]
     matrices = [(name, shape) for name, shape in shapes if is_matrix(name, shape)]
-    if any(_fit(wanted, shape[-1]) == wanted for _, shape in matrices):
-        return
-    rows = sorted({shape[-1] for _, shape in matrices})
-    raise UnsupportedError(
-        f"{precision}: no matrix has rows of a multiple of {_block(wanted)} values, they have "
-        f"{rows}; take q4_0, q4_1, q5_0 or q8_0"
-    )
+    if not any(_fit(wanted, shape[-1]) == wanted for _, shape in matrices):
+        rows = sorted({shape[-1] for _, shape in matrices})
+        raise UnsupportedError(
+            f"{precision}: no matrix has rows of a multiple of {_block(wanted)} values, they have "
+            f"{rows}; take q4_0, q4_1, q5_0 or q8_0"
+        )
+    share = _share(shapes, precision, layers)
+    if wanted in _NAMED_AFTER_MOST and share < 0.5:
+        raise UnsupportedError(
+            f"{precision}: only {share:.0%} of the weights would be {wanted}, embedding, head and "
+            "rows that no block fits stay at more bits; take q8_0 or f16"
+        )
+
+
+def _share(shapes: Sequence[tuple[str, tuple[int, ...]]], precision: str, layers: int) -> float:
+    """Return which share of the weights gets the type that a precision is named after."""
+    counts = {name: math.prod(shape) for name, shape in shapes}
+    wanted = PRECISIONS[precision]
+    named = [n for n, shape in shapes if choose_type(n, shape, precision, layers) == wanted]
+    return sum(counts[name] for name in named) / sum(counts.values())
 
 
 def tensor_b(shape: tuple[int, ...], kind: str) -> int:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from effmark.adapter import Array, Generation, LoadRequest, OnStep, SpecialTokens
 from effmark.errors import (
@@ -20,19 +20,22 @@ from effmark.errors import (
 )
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts.chat_template import render_chat
-from effmark_adapters.artefacts.facts import (
-    context_tokens,
-    flops_per_token,
-    kv_bytes_per_token,
-)
+from effmark_adapters.artefacts.facts import context_tokens, flat_config
 from effmark_adapters.artefacts.gguf_file import AS_IS, GgufFile, gguf_file
 from effmark_adapters.artefacts.gguf_types import PRECISIONS
+from effmark_adapters.ggml.decoding import (
+    Forced,
+    check_room,
+    check_tokens,
+    common_length,
+    continue_prompts,
+    score,
+)
+from effmark_adapters.ggml.description import cache_b, decode_flops, is_exact, quantisation
 from effmark_adapters.ggml.library import Library, open_library
-from effmark_adapters.ggml.model import BATCH_TOKENS, Chooser, LoadedModel
+from effmark_adapters.ggml.model import LoadedModel
 
 __all__ = ["GgufAdapter"]
-
-_QUANTISED_ACTIVATIONS = "int8 per block of the weights"
 
 
 class GgufAdapter:
@@ -99,7 +102,7 @@ class GgufAdapter:
             context_tokens=request.context_tokens,
             sequences=request.batch,
             threads=request.threads,
-            exact=_is_exact(self._file),
+            exact=is_exact(self._file.facts),
         )
 
     def facts(self) -> ModelFacts:
@@ -115,11 +118,11 @@ class GgufAdapter:
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=_cache_b(self._file),
-            flops_per_unit=flops_per_token(facts.config),
+            kv_bytes_per_token=cache_b(facts),
+            flops_per_unit=decode_flops(facts),
             context_tokens=context_tokens(facts.config),
-            config=facts.config,
-            quantisation=_quantisation(self._file),
+            config=flat_config(facts.config),
+            quantisation=quantisation(facts),
             runtime={
                 "version": self._library().owner,
                 "threads": request.threads,
@@ -130,7 +133,7 @@ class GgufAdapter:
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue the prompts in lockstep."""
         model, request = self._loaded()
-        _check_room(generation, request)
+        check_room(model, generation, request)
         model.clear()
         with ExitStack() as stack:
             choosers = []
@@ -138,7 +141,21 @@ class GgufAdapter:
                 chooser = model.chooser(generation.sampling, generation.sampling.seed + i)
                 stack.callback(chooser.close)
                 choosers.append(chooser)
-            _continue(model, generation, choosers, on_step)
+            continue_prompts(model, generation, choosers, on_step)
+
+    def replay(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> list[Array]:
+        """Return the log-probabilities from which `generate` would have chosen these tokens."""
+        model, request = self._loaded()
+        count = len(continuations[0])
+        generation = Generation(prompts=tuple(map(tuple, prompts)), new_tokens=count)
+        check_room(model, generation, request)
+        check_tokens(model, *continuations)
+        model.clear()
+        choosers = [Forced(continuation) for continuation in continuations]
+        continue_prompts(model, generation, choosers, lambda _: False)
+        return [chooser.log_probs() for chooser in choosers]
 
     def kv_cache_b(self) -> int | None:
         """Return the bytes of the KV cache, which has room for the largest request."""
@@ -151,15 +168,16 @@ class GgufAdapter:
         held: list[int] = []
         scores = []
         for context, continuation in pairs:
+            check_tokens(model, context, continuation)
             tokens = [*context, *continuation[:-1]]
             if not context or len(tokens) > request.context_tokens:
                 raise SpecError(
                     f"{len(context)} + {len(continuation)} tokens to score; a context holds at "
                     f"least 1, and together {request.context_tokens} at most"
                 )
-            kept = min(_common(held, tokens), len(context) - 1)
-            scores.append(_score(model, tokens, kept, len(continuation)))
-            held = tokens
+            kept = min(common_length(held, tokens), len(context) - 1)
+            scores.append(score(model, tokens, kept, len(continuation)))
+            held = tokens if continuation else held
         return scores
 
     def encode(self, text: str) -> list[int]:
@@ -201,126 +219,14 @@ class GgufAdapter:
         return self._model, self._request
 
 
-def _quantisation(file: GgufFile) -> dict[str, int | float | str | bool | None]:
-    facts = file.facts
-    floats = facts.matrix_type in ("F32", "F16", "BF16")
-    return {
-        "scheme": facts.matrix_type,
-        "matrix_bits": facts.matrix_bits,
-        "embedding_bits": facts.embedding_bits,
-        "head_bits": facts.head_bits,
-        "embedding_type": facts.embedding_type,
-        "head_type": facts.head_type,
-        "group_size": None if floats else 256 if facts.matrix_type.endswith("_K") else 32,
-        "symmetric": None if floats else facts.matrix_type in ("Q4_0", "Q5_0", "Q6_K", "Q8_0"),
-        "activations": facts.matrix_type if floats else _QUANTISED_ACTIVATIONS,
-        **{f"tensors_{kind}": count for kind, count in facts.types.items()},
-    }
-
-
-def _is_exact(file: GgufFile) -> bool:
-    """Return whether to calculate in f32 throughout, which is done where all weights are f32."""
-    return file.facts.matrix_type == "F32"
-
-
-def _cache_b(file: GgufFile) -> int:
-    """Return the bytes of keys and values of one token."""
-    return kv_bytes_per_token(file.facts.config, 4 if _is_exact(file) else 2)
-
-
 def _check_memory(file: GgufFile, request: LoadRequest) -> None:
     """Refuse a cache that the machine cannot hold: llama.cpp would be killed while it clears it."""
     tokens = request.context_tokens * request.batch
-    need_b = file.facts.weights_b + tokens * _cache_b(file)
+    cache_b = file.facts.cache_elements * (4 if is_exact(file.facts) else 2)
+    need_b = file.facts.weights_b + tokens * cache_b
     have_b = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need_b > have_b:
         raise OutOfMemoryError(
             f"llama.cpp: weights and a cache of {request.context_tokens} x {request.batch} tokens "
             f"need {need_b} bytes, this machine has {have_b}"
         )
-
-
-def _check_room(generation: Generation, request: LoadRequest) -> None:
-    if len(generation.prompts) > request.batch:
-        raise SpecError(
-            f"{len(generation.prompts)} prompts together, loaded for {request.batch}; "
-            "load with a larger batch"
-        )
-    longest = max(len(prompt) for prompt in generation.prompts)
-    if not all(generation.prompts) or longest + generation.new_tokens > request.context_tokens:
-        raise SpecError(
-            f"a prompt of {longest} and {generation.new_tokens} new tokens; prompts hold at least "
-            f"1 token, and together {request.context_tokens} at most"
-        )
-
-
-def _continue(
-    model: LoadedModel, generation: Generation, choosers: list[Chooser], on_step: OnStep
-) -> None:
-    step = _prefill(model, generation.prompts, choosers)
-    lengths = [len(prompt) for prompt in generation.prompts]
-    live = list(range(len(lengths)))
-    for left in range(generation.new_tokens - 1, -1, -1):
-        tokens: list[int | None] = [None] * len(lengths)
-        for i in live:
-            tokens[i] = step[i]
-        if on_step(tokens) or not left:
-            return
-        if generation.stop_ids:
-            live = [i for i in live if step[i] not in generation.stop_ids]
-        if not live:
-            return
-        model.step(step, lengths, live)
-        for row, i in enumerate(live):
-            step[i] = choosers[i].choose(model, row)
-            lengths[i] += 1
-
-
-def _prefill(
-    model: LoadedModel, prompts: Sequence[Sequence[int]], choosers: list[Chooser]
-) -> list[int]:
-    """Return the first new token of every prompt."""
-    tokens = [token for prompt in prompts for token in prompt]
-    places = [(i, at) for i, prompt in enumerate(prompts) for at in range(len(prompt))]
-    ends = [at == len(prompts[i]) - 1 for i, at in places]
-    step = [0] * len(prompts)
-    for first in range(0, len(tokens), BATCH_TOKENS):
-        part = slice(first, first + BATCH_TOKENS)
-        model.feed(
-            tokens[part], [at for _, at in places[part]], [i for i, _ in places[part]], ends[part]
-        )
-        for row, ((i, _), end) in enumerate(zip(places[part], ends[part], strict=True)):
-            if end:
-                step[i] = choosers[i].choose(model, row)
-    return step
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Return how many first tokens are equal."""
-    count = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
-
-
-def _score(model: LoadedModel, tokens: list[int], kept: int, rows: int) -> Any:
-    """Return natural-log probabilities after the last `rows` tokens; `kept` are in the cache."""
-    import numpy as np
-
-    out = np.empty((rows, model.vocabulary_count), np.float32)
-    if not rows:
-        return out
-    model.truncate(kept)
-    start = len(tokens) - rows
-    for first in range(kept, len(tokens), BATCH_TOKENS):
-        positions = range(first, min(first + BATCH_TOKENS, len(tokens)))
-        part = tokens[first : positions.stop]
-        model.feed(part, positions, [0] * len(part), [at >= start for at in positions])
-        for row, at in enumerate(positions):
-            if at >= start:
-                out[at - start] = model.logits(row)
-    out -= out.max(axis=1, keepdims=True)
-    out -= np.log(np.exp(out).sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
-    return out

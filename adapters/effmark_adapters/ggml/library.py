@@ -120,11 +120,12 @@ _OFF = 0
 _SAID = {
     "keys": re.compile(rb" K \((\w+)\)"),
     "values": re.compile(rb" V \((\w+)\)"),
+    "states": re.compile(rb" S \((\w+)\)"),
     "flash_attention": re.compile(rb"flash_attn\s*= (\w+)"),
 }
 """What llama.cpp's log says of a context that it made."""
-_CACHE_MIB = re.compile(rb"llama_kv_cache: size =\s*([\d.]+) MiB")
-"""One line per cache; models with sliding windows have two."""
+_CACHE_MIB = re.compile(rb"llama_(?:kv_cache|memory_recurrent): size =\s*([\d.]+) MiB")
+"""One line per cache; models with sliding windows have two, states have one of their own."""
 
 _log: deque[str] = deque(maxlen=8)
 _said: dict[str, str] = {}
@@ -198,7 +199,9 @@ class Library:
             params.words[at] = params.words[at + 1] = _F32
         _said.clear()
         context = self.llama_init_from_model(model, params)
-        wanted = {"keys": "f32", "values": "f32", "flash_attention": "disabled"}
+        wanted = {"flash_attention": "disabled"}
+        if "keys" in _said or "states" not in _said:  # a model may have states alone
+            wanted |= {"keys": "f32", "values": "f32"}
         if context and exact and not wanted.items() <= _said.items():
             self.llama_free(context)
             raise self._misfit(f"made a context of {_said}, not of {wanted}")

@@ -74,9 +74,9 @@ class LoadedModel:
         """Forget all sequences."""
         self._library.llama_memory_clear(self._memory, False)
 
-    def truncate(self, tokens: int) -> None:
-        """Forget what sequence 0 holds beyond its first tokens."""
-        self._library.llama_memory_seq_rm(self._memory, 0, tokens, -1)
+    def truncate(self, tokens: int) -> bool:
+        """Forget what sequence 0 holds beyond its first tokens; False where that cannot be done."""
+        return bool(self._library.llama_memory_seq_rm(self._memory, 0, tokens, -1))
 
     def feed(
         self,
@@ -220,7 +220,7 @@ class LoadedModel:
             "batch_tokens": int(self._library.llama_n_batch(self._context)),
             "microbatch_tokens": int(self._library.llama_n_ubatch(self._context)),
             "sequences": int(self._library.llama_n_seq_max(self._context)),
-            "kv_cache_type": self._said.get("keys"),
+            "kv_cache_type": self._said.get("keys", self._said.get("states")),
             "flash_attention": self._said.get("flash_attention"),
             "cache_tokens": int(self._library.llama_n_ctx(self._context)),
         }

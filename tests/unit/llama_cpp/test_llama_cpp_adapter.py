@@ -240,9 +240,30 @@ def test_a_cache_larger_than_the_machine_is_out_of_memory(load: Load, tiny: Any)
         load(tiny, context_tokens=2_000_000_000, batch=8)
 
 
-def test_a_token_that_does_not_exist_is_an_adapter_error(load: Load, tiny: Any) -> None:
-    with pytest.raises(AdapterError, match="llama_decode"):
-        run(load(tiny), (5000,))
+@pytest.mark.parametrize("token", [288, 5000, -1])
+def test_a_token_that_does_not_exist_is_refused(load: Load, tiny: Any, token: int) -> None:
+    adapter = load(tiny)
+    with pytest.raises(SpecError, match=f"token {token} does not exist; this model has 288"):
+        run(adapter, (3, token))
+    with pytest.raises(SpecError, match=f"token {token} does not exist"):
+        adapter.log_probs([((3,), (4, token))])
+
+
+def test_no_prompts_at_all_are_refused(load: Load, tiny: Any) -> None:
+    with pytest.raises(SpecError, match="no prompts"):
+        run(load(tiny))
+
+
+def test_what_decoding_sees_can_be_shown_for_given_tokens(load: Load, tiny: Any) -> None:
+    import numpy as np
+
+    adapter = load(tiny, batch=2)
+    prompts, continuations = [PROMPT, PROMPT[:3]], [(5, 8, 200, 17), (9, 9, 0, 41)]
+    shown = adapter.replay(prompts, continuations)
+    for prompt, continuation, rows in zip(prompts, continuations, shown, strict=True):
+        true = tiny.log_probs([*prompt, *continuation])[len(prompt) - 1 : -1]
+        assert rows.shape == true.shape
+        assert np.abs(rows - true).max() < 1e-4
 
 
 def test_closing_twice_is_allowed_and_then_nothing_is_loaded(load: Load, tiny: Any) -> None:
