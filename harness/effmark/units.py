@@ -63,10 +63,11 @@ def parse_quantity(text: str, unit: str) -> float:
     """
     found = _NUMBER.fullmatch(text)
     scale = None if found is None else _scale(found[2], unit)
-    if found is None or scale is None:
-        raise ValueError(f"{text!r} is no quantity in {unit or 'plain numbers'}, such as "
+    value = math.nan if found is None or scale is None else float(found[1]) * scale
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r:.80} is no quantity in {unit or 'plain numbers'}, such as "
                          f"{'5%' if unit == 'ratio' else f'20 {unit}'!r}")  # fmt: skip
-    return float(found[1]) * scale
+    return value
 
 
 def _scale(suffix: str, unit: str) -> float | None:

@@ -4,6 +4,8 @@ import contextlib
 import itertools
 import json
 import math
+import os
+import re
 import signal
 import statistics
 import subprocess
@@ -251,6 +253,37 @@ def test_a_read_only_results_folder_is_a_clear_error(
     done = effmark("run", str(toy), "--results", str(blocked / "results"))
     assert done.returncode == 5
     assert "cannot be written" in done.stderr
+
+
+def test_a_run_that_measured_nothing_is_no_success_and_says_what_would_help(
+    effmark: Command, suite_of: SuiteOf, tmp_path: Path
+) -> None:
+    """A machine on which only the core is installed: the frameworks are hidden."""
+    for name in ("torch", "onnxruntime"):
+        text = f"raise ModuleNotFoundError('No module named {name}', name='{name}')"
+        (tmp_path / "hidden").mkdir(exist_ok=True)
+        (tmp_path / "hidden" / f"{name}.py").write_text(text)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "hidden"), os.environ.get("PYTHONPATH")]))
+    suite = suite_of("{adapter: onnxruntime, precision: [fp32, int8]}")
+    text = suite.read_text().replace("[synthetic]", "[digits]")
+    text = text.replace("text: [{name: austen, tokens: 300}]", "labels: [{name: digits}]")
+    suite.write_text(re.sub("decode:.*", "infer: {batch: [1, 2, 3]}", text))
+    done = effmark("run", str(suite), PYTHONPATH=path)
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("effmark: nothing could be measured: ")
+    assert last.endswith("pip install 'effmark[onnx]'")
+    assert done.stdout.count("failed setup") == 1
+    assert "8 cells" in done.stdout
+    assert (tmp_path / "results" / "index.html").is_file()
+
+
+def test_a_run_in_which_no_runtime_could_do_it_is_no_success(
+    effmark: Command, suite_of: SuiteOf
+) -> None:
+    done = effmark("run", str(suite_of("{adapter: onnxruntime, precision: fp32}")))
+    assert done.returncode == 4, done.stderr
+    assert "nothing could be measured: 3 cells unsupported, the first: onnx" in done.stderr
 
 
 def test_plan_runs_nothing(effmark: Command, toy: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -153,6 +154,23 @@ def test_numbers_reach_junit_the_job_summary_and_the_comment_and_names_are_only_
     assert text.removeprefix("before\n") == (pytester.path / "comment.md").read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;\\|\\*x\\*" in text
+
+
+@pytest.mark.parametrize("what", ["missing folder", "pipe"])
+def test_a_summary_that_cannot_be_written_is_a_warning(
+    pytester: pytest.Pytester, quick: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    pytester.makepyfile("def test_it(effmark): effmark.measure(sum, ([1],))")
+    target = pytester.path / "nowhere" / "summary.md"
+    if what == "pipe":
+        target = pytester.path / "pipe"
+        os.mkfifo(target)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(target))
+    result = pytester.runpytest_inprocess(*quick, f"--effmark-markdown={target}")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    for name in ("GITHUB_STEP_SUMMARY", "--effmark-markdown"):
+        result.stdout.fnmatch_lines([f"effmark: {name}={target} not written: No such *"])
 
 
 def test_the_benchmark_fixture_gains_figures_and_its_json_stays_valid(

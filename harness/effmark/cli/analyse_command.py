@@ -20,6 +20,7 @@ from effmark.analyses.proxies import proxies
 from effmark.analyses.reliability import reliability
 from effmark.analyses.runtime import runtime
 from effmark.analyses.speedups import speedups
+from effmark.cli.quantities import Real, Whole
 from effmark.cli.rows import rows_of
 from effmark.errors import SpecError
 from effmark.metrics import METRICS
@@ -164,7 +165,9 @@ def _hypervolume(
     "reliability",
     click.option("--metric", help="Whose ranking [default: a quality, else a time]."),
     click.option("--over", type=click.Choice(["items", "workloads"]), help="What is redrawn."),
-    click.option("--dior", default=0.9, show_default=True, help="What counts as reliable."),
+    click.option(
+        "--dior", default=0.9, show_default=True, type=Real(0, 1), help="What counts as reliable."
+    ),
     click.option("--resolution", metavar="VALUE", help="Difference that should be visible."),
 )
 def _reliability(
@@ -187,7 +190,7 @@ def _proxies(metrics: tuple[str, ...], everything: bool, **rest: Any) -> None:
     _answer(lambda f: proxies(f, names, everything=everything), **rest)
 
 
-@_analysis("runtime", click.option("--batch", default=1, show_default=True, type=click.IntRange(1)))
+@_analysis("runtime", click.option("--batch", default=1, show_default=True, type=Whole(1)))
 def _runtime(batch: int, everything: bool, **rest: Any) -> None:
     """Fit seconds from prompt and output length, and check the fit on lengths it has not seen."""
     _answer(lambda f: runtime(f, batch=batch, everything=everything), **rest)

@@ -7,6 +7,7 @@ import json
 import click
 
 from effmark.cli.options import results_option
+from effmark.cli.quantities import ALPHA, MARGIN
 from effmark.compare import compare_records, comparison_json
 from effmark.errors import SpecError
 from effmark.record import Record
@@ -23,8 +24,20 @@ _NOT_COMPARABLE = 12
 @click.argument("a")
 @click.argument("b")
 @results_option
-@click.option("--margin", default=0.02, show_default=True, help="Relative difference that is none.")
-@click.option("--alpha", default=0.05, show_default=True, help="Accepted rate of wrong verdicts.")
+@click.option(
+    "--margin",
+    type=MARGIN,
+    default=0.02,
+    show_default=True,
+    help="Relative difference that is none.",
+)
+@click.option(
+    "--alpha",
+    type=ALPHA,
+    default=0.05,
+    show_default=True,
+    help="Accepted rate of wrong verdicts.",
+)
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics.")
 @click.option("--allow", multiple=True, metavar="FIELD", help="Field that may differ all the same.")
 @click.option(

@@ -10,6 +10,7 @@ import click
 
 from effmark.cache import default_cache
 from effmark.cli.options import results_option, trust_option
+from effmark.cli.quantities import Whole
 from effmark.errors import SpecError
 from effmark.executors.session import Session
 from effmark.plan import make_plan
@@ -38,23 +39,23 @@ _VERSION = 2
 @click.option("--model", default="default", show_default=True, help="Name, folder, .gguf, hub id.")
 @click.option("--precision", default="fp32", show_default=True, help="Precision of the adapter.")
 @click.option("--device", default="cpu", show_default=True, help="Device of the adapter.")
-@click.option("--limit", type=click.IntRange(1), help="Items per task.")
+@click.option("--limit", type=Whole(1), help="Items per task.")
 @click.option(
     "--fewshot",
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Solved examples before each item; default: as many as the task says.",
 )
 @click.option("--chat", is_flag=True, help="Put items into the model's chat template.")
 @click.option(
     "--batch",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=8,
     show_default=True,
     help="Prompts that are continued together.",
 )
 @click.option(
     "--context-tokens",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=2048,
     show_default=True,
     help="Room for an item; longer ones lose their beginning.",

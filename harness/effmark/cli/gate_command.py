@@ -11,6 +11,7 @@ import click
 from effmark.cache import default_cache
 from effmark.calibration import calibrate_cells, load_calibrations, save_calibrations
 from effmark.cli.options import plan_for, results_option
+from effmark.cli.quantities import ALPHA, MARGIN, Whole
 from effmark.compare.noise import FEWEST_PROCESSES, Calibration
 from effmark.energy_numbers import require_energy
 from effmark.errors import SpecError
@@ -29,8 +30,20 @@ __all__ = ["command"]
 @click.argument("baseline")
 @click.argument("candidate", required=False)
 @results_option
-@click.option("--margin", default=0.05, show_default=True, help="Relative loss that is accepted.")
-@click.option("--alpha", default=0.05, show_default=True, help="Accepted rate of false alarms.")
+@click.option(
+    "--margin",
+    type=MARGIN,
+    default=0.05,
+    show_default=True,
+    help="Relative loss that is accepted.",
+)
+@click.option(
+    "--alpha",
+    type=ALPHA,
+    default=0.05,
+    show_default=True,
+    help="Accepted rate of false alarms.",
+)
 @click.option("--metric", "metrics", multiple=True, help="Metrics to gate.")
 @click.option("--allow", multiple=True, metavar="FIELD", help="Field that may differ all the same.")
 @click.option("--allow-invalid", is_flag=True, help="Let invalid records count.")
@@ -39,7 +52,7 @@ __all__ = ["command"]
     "--runs",
     default=FEWEST_PROCESSES,
     show_default=True,
-    type=click.IntRange(FEWEST_PROCESSES),
+    type=Whole(FEWEST_PROCESSES, 1000),
     help="Processes per cell for --calibrate.",
 )
 @click.option("--profile", default="default", show_default=True, help="Profile for --calibrate.")

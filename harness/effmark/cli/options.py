@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from effmark.cache import default_cache
+from effmark.cli.quantities import Whole
 from effmark.environment import capture_environment
 from effmark.gathering import earlier_records
 from effmark.plan import Plan, make_plan
@@ -39,7 +40,7 @@ def plan_options(command: click.decorators.FC) -> click.decorators.FC:
                          help="Model instead of the suite's: a name, a folder, a .gguf, a hub id."),
             click.option("--only", multiple=True, metavar="ADAPTER[/PRECISION]",
                          help="Keep only these combinations."),
-            click.option("--repetitions", default=1, show_default=True, type=click.IntRange(1),
+            click.option("--repetitions", default=1, show_default=True, type=Whole(1, 1000),
                          help="Worker processes per combination."),
             trust_option,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -10,8 +12,10 @@ from effmark.cache import default_cache
 from effmark.cli.options import plan_for, plan_options, results_option
 from effmark.cli.terminal import echo_data
 from effmark.energy_numbers import require_energy
+from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.executors.session import Session
 from effmark.gathering import gather
+from effmark.record import Record
 from effmark.report.page import write_page
 from effmark.report.progress import show_progress
 from effmark.report.table import print_table
@@ -99,3 +103,30 @@ def command(
             err=True,
         )
         raise click.exceptions.Exit(4)
+    _check_measured(ours)
+
+
+def _check_measured(records: Sequence[Record]) -> None:
+    """End with an error where no cell gave a number: a run that measured nothing is no success.
+
+    Raises:
+        PrerequisiteError: something has to be installed first.
+        UnsupportedError: no runtime of the suite can do it here.
+    """
+    if not records or any(r.outcome in ("ok", "skipped") for r in records):
+        return
+    lacking = [r.detail for r in records if r.outcome == "failed_setup"]
+    if lacking:
+        raise PrerequisiteError(f"nothing could be measured: {_remedy(lacking)}")
+    many = f"{len(records)} cells {records[0].outcome}"
+    raise UnsupportedError(f"nothing could be measured: {many}, the first: {records[0].detail}")
+
+
+def _remedy(details: Sequence[str]) -> str:
+    """Return the one command that brings all that cells lack, else the first sentence."""
+    found = [re.search(r"pip install 'effmark\[([^\]]+)\]'", detail) for detail in details]
+    extras = dict.fromkeys(e for match in found if match for e in match[1].split(","))
+    if not extras:
+        return details[0]
+    wanted = "all" if "all" in extras else ",".join(extras)
+    return f"install what the suite needs with: pip install 'effmark[{wanted}]'"

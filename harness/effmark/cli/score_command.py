@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from effmark.cli.options import results_option
+from effmark.cli.quantities import Real, Whole
 from effmark.code.bout import Rules
 from effmark.code.clocks import choose_clock
 from effmark.code.cost import cost_document, tries_of
@@ -49,12 +50,12 @@ def command() -> None:
 @click.option("--per-problem", is_flag=True, help="Print the scores of each problem as well.")
 @click.option("--clock", type=click.Choice(["auto", "instructions", "cpu"]), default="auto",
               show_default=True, help="What time is counted in.")  # fmt: skip
-@click.option("--wall-limit-s", type=click.FloatRange(0, min_open=True), default=5.0,
+@click.option("--wall-limit-s", type=Real(0, 1e6, min_open=True), default=5.0,
               show_default=True, help="Wall-clock backstop of a job.")  # fmt: skip
 @click.option("--allow-weak-sandbox", is_flag=True, help="Run with rlimits only; recorded.")
-@click.option("--k", "ks", type=click.IntRange(1), multiple=True, help="k of pass@k and eff@k.")
+@click.option("--k", "ks", type=Whole(1), multiple=True, help="k of pass@k and eff@k.")
 @click.option("--model", metavar="NAME", help="Who wrote them [default: the file's name].")
-@click.option("--workers", type=click.IntRange(1), help="Jobs at a time [default: one per core].")
+@click.option("--workers", type=Whole(1), help="Jobs at a time [default: one per core].")
 def code(
     solutions: str,
     problems: str,
@@ -122,11 +123,11 @@ class _Progress:
 @click.option("--currency", type=click.Choice(CURRENCIES), default="usd", show_default=True,
               help="What a cost is counted in.")  # fmt: skip
 @click.option("--prices", metavar="FILE", help="Table of token prices (YAML, as prices.yaml).")
-@click.option("--usd-per-device-hour", type=click.FloatRange(0), help="Own or hired hardware.")
-@click.option("--devices", type=click.IntRange(1), default=1, show_default=True,
+@click.option("--usd-per-device-hour", type=Real(0), help="Own or hired hardware.")
+@click.option("--devices", type=Whole(1, 1_000_000), default=1, show_default=True,
               help="Devices per call.")  # fmt: skip
-@click.option("--usd-per-kwh", type=click.FloatRange(0), help="Electricity, beside device-hours.")
-@click.option("--baseline", type=click.FloatRange(0), help="Cost of a human expert per problem.")
+@click.option("--usd-per-kwh", type=Real(0), help="Electricity, beside device-hours.")
+@click.option("--baseline", type=Real(0), help="Cost of a human expert per problem.")
 @click.option(
     "--release-order", metavar="A,B,…", help="Models by release: progress of the frontier."
 )

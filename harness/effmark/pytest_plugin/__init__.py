@@ -364,13 +364,25 @@ def pytest_terminal_summary(
     saved = config.getoption("--effmark-save")
     if saved:
         terminalreporter.write_line(_session(config).baselines.saved(saved))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a", encoding="utf-8") as handle:
-            handle.write(markdown_summary(rows))
-    comment = config.getoption("--effmark-markdown")
-    if comment:
-        Path(comment).write_text(markdown_summary(rows), encoding="utf-8")
+    targets = (
+        ("GITHUB_STEP_SUMMARY", os.environ.get("GITHUB_STEP_SUMMARY"), os.O_APPEND),
+        ("--effmark-markdown", config.getoption("--effmark-markdown"), os.O_TRUNC),
+    )
+    for name, target, how in targets:
+        if target and (why := _written(target, how, markdown_summary(rows))):
+            terminalreporter.write_line(f"effmark: {name}={target} not written: {why}", yellow=True)
+
+
+def _written(target: str, how: int, text: str) -> str | None:
+    """Write a summary; return why it cannot be, None where it was: the results stand anyway."""
+    try:
+        # a pipe that nobody reads is an error then, not a wait
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | how, 0o644)
+        with os.fdopen(fd, "w", encoding="utf-8") as handle:
+            handle.write(text)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

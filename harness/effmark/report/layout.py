@@ -43,6 +43,8 @@ _MOST_LED = 1000
 """Longer tables mark no leaders: ranking every column would take longer than reading one."""
 _NAMED = 3
 
+_NAMES_SHOWN = 3
+"""Of models and of runtimes on one line."""
 MARK_SIGNS = {
     "invalid": "✗",
     "foreign": "»",
@@ -100,17 +102,12 @@ class BoardLayout:
 
     @property
     def failures(self) -> list[tuple[str, str, str]]:
-        """Return how cells failed, where and why; cells of a process that failed alike are one."""
-        groups: dict[tuple[str, str, str], list[str]] = {}
+        """Return how cells failed, where and why; what has one cause is one, however many cells."""
+        groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.failed:
-            model, adapter, precision, options, _ = row.configuration
-            where = f"{model} · {f'{adapter} {precision} {options}'.strip()}"
-            key = (row.record.outcome.replace("_", " "), where, row.record.detail)
-            groups.setdefault(key, []).append(row.record.cell.workload.label)
-        return [
-            (outcome, f"{where} · {labels[0] if len(labels) == 1 else f'{len(labels)} cells'}", why)
-            for (outcome, where, why), labels in groups.items()
-        ]
+            key = (row.record.outcome.replace("_", " "), row.record.detail)
+            groups.setdefault(key, []).append(row)
+        return [(outcome, _failed_places(rows), why) for (outcome, why), rows in groups.items()]
 
     @property
     def quality(self) -> str:
@@ -151,6 +148,24 @@ class BoardLayout:
         places = _places([line.configuration for line in self.lines], name)
         first = [i for i, place in enumerate(places) if isinstance(place, Rank) and place.low == 1]
         return frozenset(first) if 0 < len(first) < len(self.lines) else frozenset()
+
+
+def _failed_places(rows: Sequence[Row]) -> str:
+    """Return where cells stand that failed alike: models, runtimes, workload or how many cells."""
+    parts = [row.configuration for row in rows]
+    models = [model for model, *_ in parts]
+    runtimes = [" ".join(part for part in (a, p, o) if part) for _, a, p, o, _ in parts]
+    cells = [row.record.cell.workload.label for row in rows]
+    what = cells[0] if len(cells) == 1 else f"{len(cells)} cells"
+    return f"{_named(models)} · {_named(runtimes)} · {what}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return the first names; how many more there are."""
+    distinct = list(dict.fromkeys(names))
+    more = len(distinct) - _NAMES_SHOWN
+    shown = ", ".join(distinct[:_NAMES_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def layouts(rows: Sequence[Row], by: str | None = None) -> list[BoardLayout]:

@@ -37,6 +37,8 @@ class ProgressView:
             if any(c.key not in done or done[c.key].outcome not in FINAL for c in p.cells)
         ]  # fmt: skip
         self._start = time.monotonic()
+        self._causes: dict[tuple[str, str], list[str]] = {}
+        """Names of the cells that failed in the same way."""
         self._live = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -68,6 +70,8 @@ class ProgressView:
     def record(self, record: Record) -> None:
         """Show that a cell has ended."""
         self._live.advance(self._task)
+        if record.outcome != "ok" and self._is_told(record):
+            return
         mark = {"ok": "[green]✓[/]", "unsupported": "[yellow]–[/]", "failed_setup": "[yellow]–[/]"}
         headline = (
             _headline(record) if record.outcome == "ok" else f"{record.outcome}: {record.detail}"
@@ -76,6 +80,12 @@ class ProgressView:
         sign = mark.get(record.outcome, "[red]✗[/]")
         said = escape(plain(f"{_name(record.cell, self._models)}  {headline}", _LONGEST_LINE))
         self._console.print(f"{sign} {said}{validity}", highlight=False)
+
+    def _is_told(self, record: Record) -> bool:
+        """Return whether a line says already why cells fail like this; remembers the cell."""
+        alike = self._causes.setdefault((record.outcome, record.detail), [])
+        alike.append(_name(record.cell, self._models))
+        return len(alike) > 1
 
     def _describe(self, text: str) -> None:
         left = sum(p.estimate_s for p in self._left)
@@ -89,6 +99,10 @@ class ProgressView:
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+        for (outcome, _cause), names in self._causes.items():
+            if len(names) > 1:
+                said = escape(plain(f"{len(names) - 1} more cells {outcome} like {names[0]}"))
+                self._console.print(f"[yellow]–[/] {said}", highlight=False)
 
 
 @contextmanager

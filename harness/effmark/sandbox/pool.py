@@ -10,7 +10,7 @@ from statistics import median
 from types import TracebackType
 from typing import Self
 
-from effmark.errors import PrerequisiteError
+from effmark.errors import PrerequisiteError, SpecError
 from effmark.perf_events import CounterAbsent
 from effmark.sandbox.canary import find_gap
 from effmark.sandbox.dispatch import Dispatch, Group, OnResult
@@ -29,6 +29,8 @@ PRELOADED = (
 imported for those that name it only."""
 
 _EMPTY_JOBS = 5
+_MOST_PER_CPU = 4
+"""Workers; more only wait for each other, and each holds memory."""
 
 
 class Sandbox:
@@ -55,6 +57,7 @@ class Sandbox:
         plan = choose_plan(level, allow_weak=allow_weak, room=room)
         real = tuple(os.path.realpath(path) for path in paths)
         plan = replace(plan, paths=real, preload=tuple(preload))
+        _check_workers(workers)
         cores = pick_cores(workers)
         self._workers: list[Worker] = []
         try:
@@ -166,6 +169,12 @@ def _typical(empty: Sequence[JobResult]) -> Overhead:
         user_instructions=int(median(known)) if known else counts[0],
         maxrss_b=int(median(result.maxrss_b for result in empty)),
     )
+
+
+def _check_workers(wanted: int | None) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    if wanted is not None and not 1 <= wanted <= _MOST_PER_CPU * cpus:
+        raise SpecError(f"workers: {wanted} on {cpus} CPUs, wants 1 to {_MOST_PER_CPU * cpus}")
 
 
 def pick_cores(wanted: int | None) -> list[int]:

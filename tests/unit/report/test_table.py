@@ -89,6 +89,21 @@ def test_cells_of_one_process_that_failed_alike_are_one_line(
     assert "openvino fp32 · 2 cells" in shown(rows)
 
 
+def test_cells_that_one_cause_stops_are_one_line_however_many_runtimes(
+    make_failed: Callable[..., Record],
+) -> None:
+    cells = [
+        make_failed("unsupported", "no weights", adapter=adapter, precision=precision,
+                    workload=Decode(prompt_tokens=8, new_tokens=new))
+        for adapter in ("torch", "openvino") for precision in ("fp32", "int8", "int4")
+        for new in (8, 16)
+    ]  # fmt: skip
+    other = make_failed("unsupported", "another cause", adapter="torch")
+    text = shown(make_rows([*cells, other]), 200)
+    assert text.count("unsupported") == 2
+    assert "torch fp32, torch int8, torch int4 and 3 more · 12 cells  no weights" in text
+
+
 def test_the_answer_stands_above_the_table(demo_rows: list[Row]) -> None:
     lines = shown(demo_rows, 160).splitlines()
     answer = next(line for line in lines if "gives the lowest TPOT" in line)
