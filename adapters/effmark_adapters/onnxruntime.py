@@ -18,7 +18,12 @@ from effmark_adapters.artefacts.digits import CONFIG, digits_flops
 from effmark_adapters.artefacts.hf_folder import prepared_hf_folder
 from effmark_adapters.artefacts.onnx_file import Blocks
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
-from effmark_adapters.graphs.adapter import GraphAdapter, check_options, memory_errors
+from effmark_adapters.graphs.adapter import (
+    GraphAdapter,
+    check_length,
+    check_options,
+    memory_errors,
+)
 from effmark_adapters.graphs.ort_session import OrtSession, import_onnxruntime, provider_of
 
 __all__ = ["OnnxRuntimeAdapter"]
@@ -48,7 +53,8 @@ class OnnxRuntimeAdapter(GraphAdapter):
 
             digits_onnx(request.cache, request.precision)
         else:
-            onnx_file.make(request.model, request.cache, _blocks(request))
+            entry = onnx_file.make(request.model, request.cache, _blocks(request))
+            check_length(cls.name, request, onnx_file.read_meta(entry))
 
     def load(self, request: LoadRequest) -> None:
         """Open a session on the prepared graph."""
@@ -60,6 +66,9 @@ class OnnxRuntimeAdapter(GraphAdapter):
             self._entry = digits_onnx(request.cache, request.precision)
         else:
             self._entry = onnx_file.prepared(request.model, request.cache, _blocks(request))
+            meta = onnx_file.read_meta(self._entry)
+            check_length(self.name, request, meta)
+            self._rows = meta["embedding_rows"]
             self._tokenizer = TextTokenizer(prepared_hf_folder(request.model, request.cache))
         with memory_errors(self.name):
             self._graph = OrtSession(self._entry / "model.onnx", request)
@@ -78,7 +87,7 @@ class OnnxRuntimeAdapter(GraphAdapter):
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=shape.kv_bytes_per_token(config, 4) if language else None,
+            kv_bytes_per_token=4 * meta["kv_elements_per_token"] if language else None,
             flops_per_unit=shape.flops_per_token(config) if language else digits_flops(),
             context_tokens=shape.context_tokens(config) if language else None,
             config=shape.flat_config(config),

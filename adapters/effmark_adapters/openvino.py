@@ -21,12 +21,17 @@ from effmark_adapters.artefacts import facts as shape
 from effmark_adapters.artefacts import onnx_file
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
-from effmark_adapters.graphs.adapter import GraphAdapter, check_options, memory_errors
-from effmark_adapters.graphs.openvino_model import OpenVinoModel, import_openvino
+from effmark_adapters.graphs.adapter import (
+    GraphAdapter,
+    check_length,
+    check_options,
+    memory_errors,
+)
+from effmark_adapters.graphs.openvino_model import OpenVinoModel, import_openvino, prove
 
 __all__ = ["OpenVinoAdapter"]
 
-RECIPE = 1
+RECIPE = 2
 """Rises whenever the same source and versions would become another IR."""
 _PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "openvino", "nncf")
 _OPTIONS: dict[str, type] = {"dynamic_quantization": bool, "group_size": int, "symmetric": bool}
@@ -60,11 +65,12 @@ class OpenVinoAdapter(GraphAdapter):
         def build(folder: Path) -> None:
             from effmark_adapters.artefacts.openvino_ir import write_ir
 
-            write_ir(onnx, folder, **_conversion(request))
+            write_ir(onnx, folder, lambda path: prove(request, onnx, path), **_conversion(request))
 
         key = _key(request, hf_folder(request.model, request.cache))
         what = f"{request.model.name} as OpenVINO IR, {request.precision}"
-        build_once(request.cache, "openvino", key, build, what)
+        build_once(request.cache, "openvino", key, build, what, remember_refusal=True)
+        check_length(cls.name, request, onnx_file.read_meta(onnx))
 
     def load(self, request: LoadRequest) -> None:
         """Compile the prepared model."""
@@ -76,8 +82,11 @@ class OpenVinoAdapter(GraphAdapter):
             raise PrerequisiteError(
                 f"model {request.model.name!r} is not converted yet; call prepare first"
             )
+        meta = onnx_file.read_meta(entry)
+        check_length(self.name, request, meta)
         with memory_errors(self.name):
             self._graph = OpenVinoModel(entry / "model.xml", request)
+        self._rows = meta["embedding_rows"]
         self._tokenizer = TextTokenizer(folder)
         self._request, self._entry = request, entry
 
@@ -96,7 +105,7 @@ class OpenVinoAdapter(GraphAdapter):
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=shape.kv_bytes_per_token(config, value_b),
+            kv_bytes_per_token=meta["kv_elements_per_token"] * value_b,
             flops_per_unit=shape.flops_per_token(config),
             context_tokens=shape.context_tokens(config),
             config=shape.flat_config(config),

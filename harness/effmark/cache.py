@@ -2,7 +2,8 @@
 
 An entry is a folder that appears by one rename when it is whole, so a build that is interrupted
 leaves nothing half-used. Builders of the same entry wait for each other on a lock file that the
-kernel releases when its holder dies.
+kernel releases when its holder dies. What cannot be made of just this content is remembered beside
+the entries with its reason, so that minutes of trying are spent once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from effmark.errors import PrerequisiteError
+from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.regular_files import NotRegular, open_regular
 
 __all__ = ["build_once", "default_cache", "home_folder", "locked"]
@@ -69,11 +70,20 @@ def _lock_file(path: Path) -> int:
         return open_regular(path)
 
 
-def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], what: str) -> Path:
+def build_once(
+    cache: Path,
+    kind: str,
+    key: str,
+    build: Callable[[Path], None],
+    what: str,
+    *,
+    remember_refusal: bool = False,
+) -> Path:
     """Return the folder `cache/kind/key`, made by `build(folder)` if it is not there yet.
 
     Raises:
         PrerequisiteError: the cache is full or cannot be written.
+        UnsupportedError: `build` refused, now or, where that is remembered, before.
 
     Args:
         cache: Root of the cache.
@@ -81,12 +91,14 @@ def build_once(cache: Path, kind: str, key: str, build: Callable[[Path], None], 
         key: Hash of everything that the content depends on: source, converter versions, options.
         build: Fills an empty folder; whatever it raises leaves no entry behind.
         what: What people read on stderr while it is being made; empty to say nothing.
+        remember_refusal: Whether an `UnsupportedError` of `build` follows from the key alone, so
+            that it is raised again without building. No other error is remembered.
     """
     entry = cache / kind / key
     if entry.is_dir():
         return entry
     try:
-        return _built(entry, build, what)
+        return _built(entry, _remembering(entry, build) if remember_refusal else build, what)
     except OSError as error:
         if error.errno not in _NO_ROOM and not isinstance(error, NotRegular):
             raise
@@ -102,6 +114,24 @@ def _why(error: OSError) -> str:
         if isinstance(error, NotRegular)
         else (error.strerror or str(error))
     )
+
+
+def _remembering(entry: Path, build: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Return a builder that keeps a refusal in a file beside the entry, and repeats it."""
+    refusal = entry.with_name(f"{entry.name}.refused")
+
+    def refusing(folder: Path) -> None:
+        if refusal.is_file():
+            raise UnsupportedError(refusal.read_text("utf-8"))
+        try:
+            build(folder)
+        except UnsupportedError as error:
+            written = folder / refusal.name
+            written.write_text(str(error), "utf-8")
+            written.rename(refusal)
+            raise
+
+    return refusing
 
 
 def _built(entry: Path, build: Callable[[Path], None], what: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from effmark.cache import build_once, default_cache
+from effmark.errors import OutOfMemoryError, PrerequisiteError, UnsupportedError
 
 
 def test_an_entry_is_built_once(tmp_path: Path) -> None:
@@ -35,6 +36,36 @@ def test_a_failed_build_leaves_nothing_half_used(tmp_path: Path) -> None:
         build_once(tmp_path, "kind", "key", build, "a thing")
     assert not (tmp_path / "kind" / "key").exists()
     assert [p.name for p in (tmp_path / "kind").iterdir()] == ["key.lock"]
+
+
+def test_a_refusal_that_follows_from_the_key_is_remembered(tmp_path: Path) -> None:
+    tried: list[Path] = []
+
+    def build(folder: Path) -> None:
+        tried.append(folder)
+        raise UnsupportedError("it cannot be made of this")
+
+    for _ in range(2):
+        with pytest.raises(UnsupportedError, match="it cannot be made of this"):
+            build_once(tmp_path, "kind", "key", build, "a thing", remember_refusal=True)
+    assert len(tried) == 1
+    with pytest.raises(UnsupportedError):
+        build_once(tmp_path, "kind", "other", build, "a thing", remember_refusal=True)
+    assert len(tried) == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, OutOfMemoryError, PrerequisiteError])
+def test_no_other_failure_is_remembered(tmp_path: Path, error: type[Exception]) -> None:
+    tried: list[Path] = []
+
+    def build(folder: Path) -> None:
+        tried.append(folder)
+        if len(tried) == 1:
+            raise error("not this time")
+
+    with pytest.raises(error):
+        build_once(tmp_path, "kind", "key", build, "a thing", remember_refusal=True)
+    assert build_once(tmp_path, "kind", "key", build, "a thing", remember_refusal=True).is_dir()
 
 
 SLOW = """

@@ -24,7 +24,7 @@ def digits_onnx(cache: Path, precision: str) -> Path:
     key = digits_key(*packages, precision=precision, opset=OPSET)
 
     def build(folder: Path) -> None:
-        from effmark_adapters.artefacts.onnx_quantise import graph_facts
+        from effmark_adapters.artefacts.onnx_graph import graph_facts
 
         path = folder / "model.onnx"
         if precision == "int8":

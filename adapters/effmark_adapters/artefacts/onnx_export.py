@@ -2,142 +2,115 @@
 
 Heavy: imports torch and transformers, so only `prepare` may import this module.
 
-Two things differ from a plain export, each for the arithmetic that then runs:
-
-* attention groups the queries of one KV head into one product instead of copying the cache once
-  per query head (no `Expand` of the whole cache at every token);
-* the norm divides by a square root instead of multiplying by a reciprocal one, which is the
-  pattern that ONNX Runtime fuses into one kernel.
-
 The graph takes `input_ids [n, t]`, `attention_mask [n, past + t]`, `position_ids [n, t]`,
-`logit_positions [k]` (which of the t positions to give logits for: the head costs a quarter of a
-small model) and `past_key_values.I.key|value [n, heads, past, size]`; it gives `logits [n, k, v]`
-and `present.I.key|value`.
+`logit_positions [k]` (which of the t positions to give logits for) and
+`past_key_values.I.key|value [n, heads, past, size]`; it gives `logits [n, k, v]` and
+`present.I.key|value`. Beside it lies what the model itself gives for a few sequences, without a
+cache, and the graph is refused unless it gives the same.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
-from transformers import AutoModelForCausalLM
-from transformers.cache_utils import DynamicCache
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from effmark.errors import UnsupportedError
+from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
+from effmark_adapters.artefacts.hf_model import load_causal_lm
+from effmark_adapters.artefacts.onnx_arithmetic import rewrite
+from effmark_adapters.artefacts.onnx_step import Step, fix_rope
+from effmark_adapters.graphs.proof import Proof
 
 __all__ = ["export_lm"]
 
 OPSET = 18
-GROUPED = "effmark_grouped"
-TOLERANCE = 1e-3
-"""Largest difference of a logit between the graph and torch on random tokens, relative to the
-largest logit; measured about 1e-6."""
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+_MEMORY = ("not enough memory", "out of memory", "allocate")
+_LONGEST_REASON = 160
 
 
-def export_lm(source: Path, folder: Path) -> None:
-    """Write `model.onnx`, its data and `meta.json` for a model folder, checked against torch."""
-    model, tied = _load(source)
-    names = _past_names(model.config)
+def export_lm(source: Path, folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Write `model.onnx`, its data, `proof.npz` and `meta.json` for a model folder.
+
+    Raises:
+        UnsupportedError: the model cannot be exported.
+    """
+    model = load_causal_lm(
+        source, torch.float32, attention="eager", trust_remote_code=trust_remote_code
+    )
+    longest = fix_rope(model)
+    proof = Proof.of(model, longest)
+    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    step = Step(model).eval()
+    rewrite(model)
     path = folder / "model.onnx"
+    _export(step, path)
+    proof.save(folder / "proof.npz")
+    meta = {**_meta(model, step), "tied": tied, "longest_tokens": longest}
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1, sort_keys=True))
+
+
+def _export(step: Step, path: Path) -> None:
+    name = type(step.model).__name__
+    outputs = [n.replace("past_key_values", "present") for n in step.names]
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                step,
+                _example(step),
+                dynamo=True,
+                opset_version=OPSET,
+                verbose=False,
+                input_names=[
+                    *("input_ids", "attention_mask", "position_ids", "logit_positions"),
+                    *step.names,
+                ],
+                output_names=["logits", *outputs],
+                dynamic_shapes=_dynamic_shapes(len(step.names)),
+            )
+        assert program is not None
+        program.save(str(path), external_data=True)
+    except Exception as error:  # whatever the exporter raises, the model is what it cannot export
+        raise _reason(name, error) from error
+    _strip(path)
+
+
+def _reason(name: str, error: Exception) -> AdapterError:
+    """Return what an exporter's error comes down to: its first cause, in one line."""
+    causes: list[BaseException] = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    texts = [str(e).strip() for e in causes]
+    if any(isinstance(e, MemoryError) for e in causes) or any(
+        words in text.lower() for text in texts for words in _MEMORY
+    ):
+        return OutOfMemoryError(f"onnx export of {name}: out of memory")
+    first = " ".join(next((t for t in reversed(texts) if t), type(error).__name__).split())
+    short = first if len(first) <= _LONGEST_REASON else f"{first[:_LONGEST_REASON]}…"
+    return UnsupportedError(f"onnx export of {name}: torch {torch.__version__} cannot: {short}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes about itself off stderr."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            _Step(model).eval(),
-            _example(model.config),
-            dynamo=True,
-            opset_version=OPSET,
-            verbose=False,
-            input_names=["input_ids", "attention_mask", "position_ids", "logit_positions", *names],
-            output_names=["logits", *(n.replace("past_key_values", "present") for n in names)],
-            dynamic_shapes=_dynamic_shapes(len(names)),
-        )
-    if program is None:
-        raise UnsupportedError(f"onnx export of {type(model).__name__}: the exporter gave nothing")
-    program.save(str(path), external_data=True)
-    _strip(path)
-    _check(model, path, names)
-    (folder / "meta.json").write_text(json.dumps(_meta(model, tied), indent=1, sort_keys=True))
-
-
-def _load(source: Path) -> tuple[Any, bool]:
-    """Return the model in fp32, rewritten, and whether head and embedding are one tensor."""
-    ALL_ATTENTION_FUNCTIONS.register(GROUPED, _grouped_attention)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(GROUPED, eager_mask)
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, attn_implementation=GROUPED, local_files_only=True
-    ).eval()
-    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    for module in model.modules():
-        if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-            module.forward = types.MethodType(_root_mean_square_norm, module)
-    return model, tied
-
-
-def _grouped_attention(
-    _module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Return attention with all queries of one KV head in one matrix product."""
-    batch, heads, length, size = query.shape
-    grouped = (query * scaling).reshape(batch, key.shape[1], -1, size)
-    scores = torch.matmul(grouped, key.transpose(2, 3)).reshape(batch, heads, length, -1)
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = torch.softmax(scores, dim=-1).reshape(batch, key.shape[1], -1, key.shape[2])
-    out = torch.matmul(weights, value).reshape(batch, heads, length, size)
-    return out.transpose(1, 2), None
-
-
-def _root_mean_square_norm(self: Any, hidden: torch.Tensor) -> torch.Tensor:
-    mean_square = hidden.pow(2).mean(-1, keepdim=True)
-    normed = hidden / torch.sqrt(mean_square + self.variance_epsilon)
-    return torch.as_tensor(normed * self.weight)
-
-
-class _Step(torch.nn.Module):
-    """One step with the cache as a flat list: key, value, key, value and so on."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
-        logit_positions: torch.Tensor,
-        past: Sequence[torch.Tensor],
-    ) -> tuple[torch.Tensor, ...]:
-        cache = DynamicCache(config=self.model.config)
-        for layer in range(len(past) // 2):
-            cache.update(past[2 * layer], past[2 * layer + 1], layer)
-        out = self.model.base_model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        wanted = out.last_hidden_state.index_select(1, logit_positions)
-        logits = self.model.get_output_embeddings()(wanted)
-        layers = out.past_key_values.layers
-        return logits, *(t for layer in layers for t in (layer.keys, layer.values))
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
 
 
 def _strip(path: Path) -> None:
@@ -150,30 +123,14 @@ def _strip(path: Path) -> None:
     onnx.save_model(graph, str(path))
 
 
-def _head_size(config: Any) -> int:
-    return int(
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-
-
-def _kv_heads(config: Any) -> int:
-    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
-
-
-def _past_names(config: Any) -> list[str]:
-    layers = range(config.num_hidden_layers)
-    return [f"past_key_values.{i}.{part}" for i in layers for part in ("key", "value")]
-
-
-def _example(config: Any, batch: int = 2, length: int = 5, past: int = 7) -> tuple[Any, ...]:
+def _example(step: Step, batch: int = 2, length: int = 5, past: int = 7) -> tuple[Any, ...]:
     """Return inputs whose dynamic sizes all differ and are neither 0 nor 1."""
-    cache = torch.zeros(batch, _kv_heads(config), past, _head_size(config))
     return (
         torch.zeros(batch, length, dtype=torch.long),
         torch.ones(batch, past + length, dtype=torch.long),
         torch.arange(past, past + length)[None].repeat(batch, 1),
         torch.tensor([1, 2, 4]),
-        [cache.clone() for _ in range(2 * config.num_hidden_layers)],
+        [torch.zeros(batch, heads, past, size) for heads, size in step.shapes],
     )
 
 
@@ -183,40 +140,11 @@ def _dynamic_shapes(caches: int) -> tuple[Any, ...]:
     return plain, plain, plain, {0: free}, [{0: free, 2: free}] * caches
 
 
-def _check(model: Any, path: Path, names: Sequence[str]) -> None:
-    """Refuse a graph that does not compute what the model computes."""
-    import onnxruntime as ort
-
-    ids = torch.randint(0, model.config.vocab_size, (1, 8), generator=torch.Generator())
-    with torch.inference_mode():
-        reference = model(input_ids=ids, use_cache=False).logits.numpy()
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    empty = torch.zeros(1, _kv_heads(model.config), 0, _head_size(model.config)).numpy()
-    fed = {
-        "input_ids": ids.numpy(),
-        "attention_mask": torch.ones_like(ids).numpy(),
-        "position_ids": torch.arange(8)[None].numpy(),
-        "logit_positions": torch.arange(8).numpy(),
-        **dict.fromkeys(names, empty),
-    }
-    wanted = {i.name for i in session.get_inputs()}
-    got = session.run(["logits"], {k: v for k, v in fed.items() if k in wanted})[0]
-    difference = float(abs(got - reference).max() / abs(reference).max())
-    if not difference <= TOLERANCE:
-        raise UnsupportedError(
-            f"onnx export of {type(model).__name__}: logits differ from torch by {difference:.3g}"
-            f" of the largest, more than {TOLERANCE}; this architecture is not exported correctly"
-        )
-
-
-def _meta(model: Any, tied: bool) -> dict[str, Any]:
-    config = model.config
+def _meta(model: Any, step: Step) -> dict[str, Any]:
+    config = model.config.get_text_config(decoder=True)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "tied": tied,
-        "layers": config.num_hidden_layers,
-        "heads": config.num_attention_heads,
-        "kv_heads": _kv_heads(config),
-        "head_size": _head_size(config),
-        "vocabulary": config.vocab_size,
+        "heads": getattr(config, "num_attention_heads", None),
+        "kv_elements_per_token": sum(heads * size for heads, size in step.shapes),
+        "embedding_rows": model.get_input_embeddings().weight.shape[0],
     }

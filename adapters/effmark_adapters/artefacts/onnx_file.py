@@ -1,6 +1,7 @@
 """The ONNX file of a causal LM: made once from its Hugging Face folder, cached by content hash.
 
-An entry holds `model.onnx`, `model.onnx.data` and `meta.json`. What makes it (torch, transformers,
+An entry holds `model.onnx`, `model.onnx.data`, `meta.json` and, where it is whole, `proof.npz`, by
+which the graph was found to compute what the model computes. What makes it (torch, transformers,
 onnx) is imported by the building functions only; `prepared` finds an entry without any of them, so
 that the memory of a measuring process is the runtime's own.
 """
@@ -22,7 +23,7 @@ from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 
 __all__ = ["Blocks", "key_of", "make", "prepared", "read_meta"]
 
-RECIPE = 2
+RECIPE = 3
 """Rises whenever the same source and versions would become another graph."""
 _EXPORTERS = ("torch", "transformers", "onnx", "onnxscript")
 _QUANTISERS = ("onnx", "onnxruntime")
@@ -43,18 +44,22 @@ def make(model: ModelRef, cache: Path, blocks: Blocks | None = None) -> Path:
     folder = hf_folder(model, cache)
     if blocks is None:
         return build_once(
-            cache, "onnx", _key(model, folder, None), lambda out: _export(folder, out),
-            f"{model.name} as ONNX",
+            cache, "onnx", _key(model, folder, None), lambda out: _export(model, folder, out),
+            f"{model.name} as ONNX", remember_refusal=True,
         )  # fmt: skip
     whole = make(model, cache)
 
     def build(out: Path) -> None:
         from effmark_adapters.artefacts.onnx_quantise import quantise_blocks
 
-        quantise_blocks(whole, out, **asdict(blocks))
+        _note(
+            out, {**read_meta(whole), "quantisation": quantise_blocks(whole, out, **asdict(blocks))}
+        )
 
     what = f"{model.name} as ONNX with {blocks.bits}-bit weights"
-    return build_once(cache, "onnx", _key(model, folder, blocks), build, what)
+    return build_once(
+        cache, "onnx", _key(model, folder, blocks), build, what, remember_refusal=True
+    )
 
 
 def prepared(model: ModelRef, cache: Path, blocks: Blocks | None = None) -> Path:
@@ -81,6 +86,8 @@ def key_of(model: ModelRef, folder: Path, packages: Iterable[str], **options: An
         PrerequisiteError: one of the packages is not installed.
     """
     source = {"source": model.sha256, "converted": folder.name if folder != model.path else ""}
+    if model.trust_remote_code:  # what is refused without it may be possible with it
+        source["trust_remote_code"] = "yes"
     return content_hash({**source, **options, "versions": _versions(packages)})[:32]
 
 
@@ -101,10 +108,18 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _export(source: Path, out: Path) -> None:
+def _export(model: ModelRef, source: Path, out: Path) -> None:
     from effmark_adapters.artefacts.onnx_export import export_lm
-    from effmark_adapters.artefacts.onnx_quantise import graph_facts
+    from effmark_adapters.graphs.ort_session import prove
 
-    export_lm(source, out)
-    facts = {**read_meta(out), **graph_facts(out / "model.onnx")}
-    (out / "meta.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+    export_lm(source, out, trust_remote_code=model.trust_remote_code)
+    prove(model, out)
+    _note(out, read_meta(out))
+
+
+def _note(entry: Path, facts: dict[str, Any]) -> None:
+    """Write down what is known of an entry, with what is counted in its graph."""
+    from effmark_adapters.artefacts.onnx_graph import graph_facts
+
+    facts = {**facts, **graph_facts(entry / "model.onnx")}
+    (entry / "meta.json").write_text(json.dumps(facts, indent=1, sort_keys=True))

@@ -1,16 +1,17 @@
 """Weights of an ONNX causal LM in blocks of few bits, with ONNX Runtime's own kernels.
 
 Matrices become `MatMulNBits`, one scale per block of the input dimension, symmetric. The head is
-never below 8 bits. The embedding becomes `GatherBlockQuantized` at 8 bits; where the model ties
-embedding and head, both read one tensor, so it is stored once. A tied head is a product with the
-transposed embedding, which the quantiser would skip without a word: it is made a constant first.
+never below 8 bits. The embedding becomes `GatherBlockQuantized` at 8 bits; where embedding and
+head are one tensor, both read it, so it is stored once. What holds a matrix in a form that the
+quantiser would skip without a word (a transposed constant, a `Gemm`) is made a plain product
+first. What share of the weights then has which bits is counted, and a graph with less than half of
+them at the bits of its name is refused.
 
 Heavy: imports onnx and ONNX Runtime's quantiser, so only `prepare` may import this module.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -25,104 +26,120 @@ from onnxruntime.quantization.matmul_nbits_quantizer import (
     MatMulNBitsQuantizer,
 )
 
-__all__ = ["graph_facts", "quantise_blocks", "save_model"]
+from effmark.errors import UnsupportedError
+from effmark_adapters.artefacts.onnx_graph import (
+    constants,
+    drop_unread,
+    embeddings,
+    head_of,
+    plain_products,
+    save_model,
+    weight_elements,
+)
+
+__all__ = ["quantise_blocks"]
 
 HEAD_BITS = 8
+LEAST_SHARE = 0.5
+"""Of the weights, at the bits that the precision is called by."""
 logging.getLogger("onnxruntime.quantization").setLevel(logging.WARNING)
-_INDEX_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
-_WEIGHT_NODES = (
-    *("MatMul", "MatMulNBits", "Gather", "GatherBlockQuantized"),
-    *("Conv", "Gemm", "QLinearConv", "QGemm"),
-)
 
 
 def quantise_blocks(
     source: Path, folder: Path, *, bits: int, block_size: int, accuracy_level: int
-) -> None:
-    """Write `model.onnx`, its data and `meta.json` of the quantised graph of `source`."""
-    meta = json.loads((source / "meta.json").read_text())
+) -> dict[str, Any]:
+    """Write `model.onnx` and its data, the quantised graph of `source`; return what it holds.
+
+    Raises:
+        UnsupportedError: less than half of the weights can have so few bits.
+    """
     model = onnx.load(str(source / "model.onnx"))
-    _untie(model.graph)
-    head = _head(model.graph, meta["vocabulary"])
-    if bits < HEAD_BITS:
-        model = _matrices(model, bits, block_size, accuracy_level, exclude=[head.name])
-    model = _matrices(model, HEAD_BITS, block_size, accuracy_level, exclude=[])
-    embedding_bits = _embedding(model, meta["tied"], block_size)
-    save_model(model, folder / "model.onnx")
-    quantisation = {
+    everything = weight_elements(model.graph)
+    plain_products(model.graph)
+    packing = _Packing(model, block_size, accuracy_level)
+    packing.matrices(bits)
+    packing.embeddings()
+    shares = {kept: count / everything for kept, count in sorted(packing.elements.items())}
+    _check_share(bits, shares.get(bits, 0.0))
+    drop_unread(packing.model.graph)
+    save_model(packing.model, folder / "model.onnx")
+    return {
         "bits": bits,
         "block_size": block_size,
         "symmetric": True,
         "head_bits": HEAD_BITS,
-        "embedding_bits": embedding_bits,
-        "embedding_and_head_shared": embedding_bits == HEAD_BITS and meta["tied"],
+        "embedding_bits": packing.embedding_bits,
+        "embedding_and_head_shared": packing.shared,
         "activations": "int8" if accuracy_level == 4 else "float",
         "accuracy_level": accuracy_level,
+        **{f"share_at_{kept}_bits_ratio": round(share, 4) for kept, share in shares.items()},
     }
-    facts = {**meta, "quantisation": quantisation, **graph_facts(folder / "model.onnx")}
-    (folder / "meta.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
 
 
-def graph_facts(path: Path) -> dict[str, Any]:
-    """Return the bytes of the weights of a graph, and how many nodes of each kind multiply."""
-    graph = onnx.load(str(path), load_external_data=False).graph
-    weights = [
-        t
-        for t in graph.initializer
-        if t.dims and t.data_type not in _INDEX_TYPES and not t.name.endswith("inv_freq")
-    ]
-    names = {t.name for t in weights}
-    found = Counter(
-        n.op_type for n in graph.node if n.op_type in _WEIGHT_NODES and names.intersection(n.input)
-    )
-    return {"weights_b": sum(_bytes(t) for t in weights), "weight_nodes": dict(found)}
+def _check_share(bits: int, share: float) -> None:
+    if share < LEAST_SHARE:
+        raise UnsupportedError(
+            f"onnxruntime: int{bits} of this model would have {share:.0%} of its weights at {bits} "
+            f"bits, fewer than half (the head and embedding have {HEAD_BITS}, and ONNX Runtime "
+            "packs the matrices of plain products only)"
+        )
 
 
-def save_model(model: Any, path: Path) -> None:
-    """Write a graph with its tensors in one file beside it, `NAME.data`."""
-    onnx.save_model(
-        model,
-        str(path),
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=f"{path.name}.data",
-        size_threshold=1024,
-    )
+class _Packing:
+    """A graph while its weights are packed, and how many of them have which bits."""
 
+    def __init__(self, model: Any, block: int, level: int) -> None:
+        self.model, self.block, self.level = model, block, level
+        self.elements: Counter[int] = Counter()
+        self.embedding_bits = 32
+        self.shared = False
+        head = head_of(model.graph)
+        self._head = head.name
+        self._head_weight = numpy_helper.to_array(constants(model.graph)[head.input[1]])
 
-def _bytes(tensor: Any) -> int:
-    bits = 4 if tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4) else None
-    bits = bits or 8 * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
-    return (int(np.prod(tensor.dims)) * bits + 7) // 8
+    def matrices(self, bits: int) -> None:
+        """Pack the matrices of all products, that of the head at 8 bits."""
+        if bits < HEAD_BITS:
+            self._pack(bits, [self._head])
+        self._pack(HEAD_BITS, [])
+        tensors = constants(self.model.graph)
+        for node in self.model.graph.node:
+            if node.op_type == "MatMulNBits":
+                found = {a.name: a.i for a in node.attribute}
+                if node.input[1] in tensors:
+                    self.elements[found["bits"]] += found["K"] * found["N"]
 
+    def _pack(self, bits: int, exclude: list[str]) -> None:
+        quantiser = MatMulNBitsQuantizer(
+            self.model,
+            nodes_to_exclude=exclude,
+            algo_config=_config(bits, self.block, self.level),
+        )
+        quantiser.process()
+        self.model = quantiser.model.model
 
-def _untie(graph: Any) -> None:
-    """Make constants of transposed constants."""
-    tensors = {t.name: t for t in graph.initializer}
-    for node in [n for n in graph.node if n.op_type == "Transpose" and n.input[0] in tensors]:
-        order = next((tuple(a.ints) for a in node.attribute if a.name == "perm"), None)
-        array = numpy_helper.to_array(tensors[node.input[0]]).transpose(order)
-        constant = numpy_helper.from_array(np.ascontiguousarray(array), node.output[0])
-        graph.initializer.append(constant)
-        graph.node.remove(node)
+    def embeddings(self) -> None:
+        """Put what is looked up by `input_ids` into blocks of 8 bits, where rows divide."""
+        for node in embeddings(self.model.graph):
+            table = constants(self.model.graph)[node.input[0]]
+            if table.dims[1] % self.block:
+                continue
+            self._embedding(node, numpy_helper.to_array(table))
 
-
-def _head(graph: Any, vocabulary: int) -> Any:
-    """Return the node of the head: the last product with a constant of `vocabulary` columns."""
-    columns = {t.name: t.dims[-1] for t in graph.initializer if len(t.dims) == 2}
-    return next(
-        n
-        for n in reversed(graph.node)
-        if n.op_type == "MatMul" and columns.get(n.input[1]) == vocabulary
-    )
-
-
-def _matrices(model: Any, bits: int, block: int, level: int, exclude: list[str]) -> Any:
-    quantiser = MatMulNBitsQuantizer(
-        model, nodes_to_exclude=exclude, algo_config=_config(bits, block, level)
-    )
-    quantiser.process()
-    return quantiser.model.model
+    def _embedding(self, old: Any, table: Any) -> None:
+        graph, same = self.model.graph, np.array_equal(self._head_weight.T, table)
+        head = head_of(graph)
+        if same and head.op_type == "MatMulNBits":
+            data, scales = head.input[1], head.input[2]
+            self.shared = True
+        else:
+            data, scales = _quantised_table(graph, old.input[0], table, self.block)
+            self.elements[HEAD_BITS] += table.size
+        position = list(graph.node).index(old)
+        graph.node.remove(old)
+        for node in reversed(_gather_nodes(graph, old, data, scales, self.block)):
+            graph.node.insert(position, node)
+        self.embedding_bits = HEAD_BITS
 
 
 def _config(bits: int, block: int, level: int) -> Any:
@@ -131,45 +148,22 @@ def _config(bits: int, block: int, level: int) -> Any:
     )
 
 
-def _embedding(model: Any, tied: bool, block: int) -> int:
-    """Put the embedding into blocks of 8 bits; return its bits (32 where rows do not divide)."""
-    graph = model.graph
-    sizes = {t.name: tuple(t.dims) for t in graph.initializer}
-    old = next(n for n in graph.node if n.op_type == "Gather" and n.input[1] == "input_ids")
-    rows, columns = sizes[old.input[0]]
-    if columns % block:
-        return 32
-    table = next(t for t in graph.initializer if t.name == old.input[0])
-    head = next(n for n in reversed(graph.node) if n.op_type == "MatMulNBits")
-    if tied and sizes[head.input[1]] == (rows, columns // block, block):
-        data, scales = head.input[1], head.input[2]
-    else:
-        data, scales = _quantised_table(graph, table, block)
-    position = list(graph.node).index(old)
-    graph.node.remove(old)
-    for node in reversed(_gather_nodes(graph, old, data, scales, block)):
-        graph.node.insert(position, node)
-    graph.initializer.remove(table)
-    return HEAD_BITS
-
-
-def _quantised_table(graph: Any, table: Any, block: int) -> tuple[str, str]:
+def _quantised_table(graph: Any, name: str, table: Any, block: int) -> tuple[str, str]:
     quantiser = DefaultWeightOnlyQuantizer(_config(HEAD_BITS, block, 0))
     # The packing kernel reads memory row by row and ignores strides: a view would be garbage.
-    columns = np.ascontiguousarray(numpy_helper.to_array(table).T)
-    packed, scales, _ = quantiser.qbits_block_quant(columns)
-    names = f"{table.name}_Q8", f"{table.name}_scales"
-    for array, name in zip((packed, scales), names, strict=True):
-        graph.initializer.append(numpy_helper.from_array(array, name))
+    packed, scales, _ = quantiser.qbits_block_quant(np.ascontiguousarray(table.T))
+    names = f"{name}_Q8", f"{name}_scales"
+    for array, given in zip((packed, scales), names, strict=True):
+        graph.initializer.append(numpy_helper.from_array(array, given))
     return names
 
 
 def _gather_nodes(graph: Any, old: Any, data: str, scales: str, block: int) -> list[Any]:
     """Return nodes that look up rows of `data` [rows, blocks, block], as the head stores them."""
-    name = "embedding_blocks"
-    graph.initializer.append(numpy_helper.from_array(np.array([0, 0, -1]), f"{name}_shape"))
-    graph.initializer.append(numpy_helper.from_array(np.array([2]), f"{name}_axis"))
-    make = onnx.helper.make_node
+    name = f"{old.name}_blocks"
+    make, from_array = onnx.helper.make_node, numpy_helper.from_array
+    graph.initializer.append(from_array(np.array([2]), f"{name}_axis"))
+    graph.initializer.append(from_array(np.array([0, 0, -1]), f"{name}_shape"))
     return [
         make("Unsqueeze", [scales, f"{name}_axis"], [f"{name}_scales"], name=f"{name}_unsqueeze"),
         make(

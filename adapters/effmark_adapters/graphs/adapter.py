@@ -11,7 +11,7 @@ from effmark.adapter import Array, Generation, LoadRequest, OnStep
 from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
 from effmark_adapters.artefacts.tokenizer import ReadsText, TextTokenizer
 
-__all__ = ["GraphAdapter", "check_options", "memory_errors"]
+__all__ = ["GraphAdapter", "check_length", "check_options", "memory_errors"]
 
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate", "out of memory")
 
@@ -26,6 +26,8 @@ class GraphAdapter(ReadsText):
         self._graph: Any = None
         """What runs: a `KvModel` where it is a language model."""
         self._tokenizer: TextTokenizer | None = None
+        self._rows = 0
+        """How many tokens the embedding knows."""
         self._entry = Path()
 
     def synchronize(self) -> None:
@@ -41,6 +43,7 @@ class GraphAdapter(ReadsText):
 
         self._text()
         request, graph = self._loaded()
+        self._check_ids(*generation.prompts)
         with memory_errors(self.name):
             continue_prompts(graph, generation, on_step, request.context_tokens, request.batch)
 
@@ -55,8 +58,30 @@ class GraphAdapter(ReadsText):
 
         self._text()
         request, graph = self._loaded()
+        self._check_ids(*(ids for pair in pairs for ids in pair))
         with memory_errors(self.name):
             return list(score_pairs(graph, pairs, request.context_tokens))
+
+    def replay(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> list[Array]:
+        """Return the log-probabilities that `generate` sees when made to choose these tokens."""
+        from effmark_adapters.graphs.kv_loop import replay
+
+        self._text()
+        _, graph = self._loaded()
+        self._check_ids(*prompts, *continuations)
+        with memory_errors(self.name):
+            return list(replay(graph, prompts, continuations))
+
+    def _check_ids(self, *sequences: Sequence[int]) -> None:
+        """Refuse token ids that the embedding has no row for, which a runtime would crash on."""
+        largest = max((max(ids, default=0) for ids in sequences), default=0)
+        if largest >= self._rows:
+            raise UnsupportedError(
+                f"{self.name}: token {largest} is beyond the {self._rows} rows of the embedding; "
+                "the tokenizer belongs to a larger vocabulary than the model"
+            )
 
     def _loaded(self) -> tuple[LoadRequest, Any]:
         if self._request is None or self._graph is None:
@@ -80,6 +105,20 @@ def memory_errors(name: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or any(w in text.lower() for w in _OUT_OF_MEMORY):
             raise OutOfMemoryError(f"{name}: out of memory: {text[:200]}") from error
         raise
+
+
+def check_length(name: str, request: LoadRequest, meta: dict[str, Any]) -> None:
+    """Refuse requests longer than a graph is right for.
+
+    Raises:
+        UnsupportedError: the model's rotary embedding changes at such lengths, the graph's not.
+    """
+    longest = meta["longest_tokens"]
+    if longest is not None and request.context_tokens > longest:
+        raise UnsupportedError(
+            f"{name}: the rotary embedding of model {request.model.name!r} changes beyond "
+            f"{longest} tokens, which a graph does not; {request.context_tokens} were asked for"
+        )
 
 
 def check_options(request: LoadRequest, subject: str, known: dict[str, type]) -> None:

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from effmark.adapter import Generation, OnStep, Sampling
 from effmark.errors import SpecError
 
-__all__ = ["KvModel", "continue_prompts", "score_pairs"]
+__all__ = ["KvModel", "continue_prompts", "replay", "score_pairs"]
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 Pair = tuple[Sequence[int], Sequence[int]]
+Chooser = Callable[[Floats], list[int]]
+"""Returns one token per row for logits [n, vocabulary]."""
 SHARED_TOKENS = 256
 """Most tokens, padding included, that are scored together after one context; bounds the logits."""
 
@@ -47,9 +49,35 @@ def continue_prompts(
     Raises:
         SpecError: the prompts do not fit into what was loaded.
     """
-    count, longest = _check_room(generation, context_tokens, batch)
+    _check_room(generation, context_tokens, batch)
+    choose = _chooser(generation.sampling, len(generation.prompts))
+    _continue(model, generation, choose, on_step)
+
+
+def replay(
+    model: KvModel, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+) -> list[Floats]:
+    """Return the log-probabilities [t, vocabulary] of each prompt's continuation, by decoding.
+
+    It is the loop of `continue_prompts`, padded batch and cached steps, made to choose these
+    tokens; the continuations are equally long.
+    """
+    found: list[Floats] = []
+    forced = iter(zip(*continuations, strict=True))
+
+    def choose(logits: Floats) -> list[int]:
+        found.append(_log_softmax(logits))
+        return list(next(forced))
+
+    new_tokens = len(continuations[0])
+    generation = Generation(prompts=tuple(map(tuple, prompts)), new_tokens=new_tokens)
+    _continue(model, generation, choose, lambda _: False)
+    return list(np.stack(found, axis=1))
+
+
+def _continue(model: KvModel, generation: Generation, choose: Chooser, on_step: OnStep) -> None:
+    count, longest = len(generation.prompts), max(map(len, generation.prompts))
     ids, mask, positions = _left_padded(generation.prompts, longest, generation.new_tokens)
-    choose = _chooser(generation.sampling, count)
     live = [True] * count
     model.start(count)
     wanted = np.array([longest - 1], np.int64)
@@ -138,7 +166,7 @@ def _log_softmax(logits: Floats) -> Floats:
     return shifted
 
 
-def _check_room(generation: Generation, context_tokens: int, batch: int) -> tuple[int, int]:
+def _check_room(generation: Generation, context_tokens: int, batch: int) -> None:
     count, longest = len(generation.prompts), max(map(len, generation.prompts), default=0)
     if not 1 <= count <= batch:
         raise SpecError(f"{count} prompts together, loaded for 1 to {batch}")
@@ -147,7 +175,6 @@ def _check_room(generation: Generation, context_tokens: int, batch: int) -> tupl
             f"a prompt of {longest} and {generation.new_tokens} new tokens; prompts hold at least "
             f"1 token, and together {context_tokens} at most"
         )
-    return count, longest
 
 
 def _left_padded(
@@ -163,7 +190,7 @@ def _left_padded(
     return ids, mask, positions
 
 
-def _chooser(sampling: Sampling, sequences: int) -> Callable[[Floats], list[int]]:
+def _chooser(sampling: Sampling, sequences: int) -> Chooser:
     """Return what picks one token per row; row i draws with seed + i, whatever the batch."""
     if sampling.temperature <= 0:
         return lambda logits: [int(t) for t in logits.argmax(-1)]

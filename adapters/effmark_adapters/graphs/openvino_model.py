@@ -10,7 +10,7 @@ from effmark.adapter import Array, LoadRequest
 from effmark.errors import PrerequisiteError
 from effmark_adapters.artefacts.telemetry import without_telemetry
 
-__all__ = ["OpenVinoModel", "import_openvino"]
+__all__ = ["OpenVinoModel", "import_openvino", "prove"]
 
 _ACTIVATION_GROUP = 32
 
@@ -72,6 +72,25 @@ class OpenVinoModel:
             copies = self._np.repeat(state.state.data, sequences, axis=0)
             state.state = self._ov.Tensor(copies)
         self._rows = self._np.arange(sequences, dtype=self._np.int32)
+
+
+def prove(request: LoadRequest, entry: Path, path: Path) -> None:
+    """Refuse a graph that does not compute, in f32, what its model computes.
+
+    Args:
+        request: What was asked for, of any precision.
+        entry: The ONNX graph of the model, with its proof.
+        path: The graph as OpenVINO's IR.
+
+    Raises:
+        UnsupportedError: it does not load, or computes something else.
+    """
+    from effmark_adapters.graphs.proof import Proof
+
+    whole = request.model_copy(update={"precision": "fp32", "options": {}, "device": "cpu"})
+    Proof.read(entry / "proof.npz").check(
+        lambda: OpenVinoModel(path, whole), "openvino", request.model.name
+    )
 
 
 def _settings(request: LoadRequest) -> dict[str, Any]:

@@ -9,15 +9,17 @@ save copying (per step of effmark-1m: 195 us against 199 with `run`, 221 and 258
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from effmark.adapter import Array, LoadRequest
 from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark.spec import ModelRef
 from effmark_adapters.artefacts.telemetry import without_telemetry
 
-__all__ = ["OrtSession", "import_onnxruntime", "provider_of"]
+__all__ = ["OrtSession", "import_onnxruntime", "prove", "provider_of"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -41,7 +43,7 @@ class OrtSession:
         # The exporter drops inputs that a model does not use.
         self._fed = [n for n in names if n not in self._past]
         shapes = {i.name: i.shape for i in self._session.get_inputs()}
-        self._shape = shapes[self._past[0]] if self._past else [0, 0, 0, 0]
+        self._shapes = [(shapes[name][1], shapes[name][3]) for name in self._past]
         self._results = [o.name for o in self._session.get_outputs()]
         self._host = _place(self._state, "CPUExecutionProvider", 0)
         self._place = _place(self._state, self._provider, _device_number(request))
@@ -61,9 +63,9 @@ class OrtSession:
 
     def start(self, sequences: int) -> None:
         """Empty the cache, for so many sequences."""
-        _, heads, _, size = self._shape
-        empty = self._np.zeros((sequences, heads, 0, size), self._np.float32)
-        self._cache = self._owned([empty] * len(self._past))
+        made = self._np.zeros
+        empty = [made((sequences, heads, 0, size), "float32") for heads, size in self._shapes]
+        self._cache = self._owned(empty)
 
     def step(self, ids: Array, mask: Array, positions: Array, wanted: Array) -> Array:
         """Return the logits of ids, and keep the new cache."""
@@ -171,3 +173,18 @@ def _require_provider(session: Any, request: LoadRequest) -> str:
     if got[0] != wanted:
         raise UnsupportedError(f"onnxruntime: provider {wanted!r} did not start; it chose {got}")
     return wanted
+
+
+def prove(model: ModelRef, entry: Path) -> None:
+    """Refuse the fp32 graph of an entry that does not compute what its model computes.
+
+    Raises:
+        UnsupportedError: it does not load, or computes something else.
+    """
+    from effmark_adapters.graphs.proof import Proof
+
+    threads = len(os.sched_getaffinity(0))
+    request = LoadRequest(model=model, precision="fp32", threads=threads, cache=entry)
+    Proof.read(entry / "proof.npz").check(
+        lambda: OrtSession(entry / "model.onnx", request), "onnxruntime", model.name
+    )

@@ -37,6 +37,7 @@ from importlib import import_module
 from pathlib import Path
 from transformers import AutoConfig, AutoModelForCausalLM
 from effmark.adapter import LoadRequest
+from effmark.errors import UnsupportedError
 
 def make(folder, kind, settings):
     torch.manual_seed(0)
@@ -47,13 +48,17 @@ def make(folder, kind, settings):
             parameter.copy_(drawn if parameter.dim() > 1 else parameter + drawn)
     model.save_pretrained(folder)
 
-module, name, jobs = sys.argv[1:]
-adapter = getattr(import_module(module), name)
-for kind, settings, requests in json.loads(jobs):
-    requests = [LoadRequest.model_validate(r) for r in requests]
-    make(requests[0].model.path, kind, settings)
-    for request in requests:
-        adapter.prepare(request)
+jobs, out = json.loads(sys.argv[1]), Path(sys.argv[2])
+refusals = {}
+for kind, settings, requests in jobs:
+    make(LoadRequest.model_validate(requests[0][2]).model.path, kind, settings)
+    for module, name, given in requests:
+        request = LoadRequest.model_validate(given)
+        try:
+            getattr(import_module(module), name).prepare(request)
+        except UnsupportedError as error:
+            refusals.setdefault(request.model.name, []).append(str(error))
+out.write_text(json.dumps(refusals))
 """
 SMALL = {
     "vocab_size": 200, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -134,8 +139,10 @@ class TinyModels:
         self._folder = folder
         self._jobs: list[Any] = []
 
-    def add(self, name: str, kind: str, settings: dict[str, Any], **requests: Any) -> Prepared:
-        """Plan a model and what to prepare it for; it is there after `prepare`."""
+    def add(
+        self, name: str, kind: str, settings: dict[str, Any], *wanted: tuple[type[Any], Any]
+    ) -> Prepared:
+        """Plan a model, and for which adapters and requests; it is there after `prepare`."""
         from tokenizers import Tokenizer, models
 
         folder = self._folder / name
@@ -146,13 +153,18 @@ class TinyModels:
         sha256 = content_hash({"kind": kind, "settings": settings})
         model = ModelRef(name=name, task="lm", kind="hf", path=folder, sha256=sha256)
         prepared = Prepared(model, self._folder / "cache")
-        wanted = [prepared.request(**r).model_dump(mode="json") for r in requests["requests"]]
-        self._jobs.append((kind, settings, wanted))
+        requests = [
+            (a.__module__, a.__name__, prepared.request(**r).model_dump(mode="json"))
+            for a, r in wanted
+        ]
+        self._jobs.append((kind, settings, requests))
         return prepared
 
-    def prepare(self, adapter: type[Any]) -> None:
-        """Make the models and prepare all that was asked for."""
-        python(TINY, adapter.__module__, adapter.__name__, json.dumps(self._jobs))
+    def prepare(self) -> dict[str, list[str]]:
+        """Make the models and prepare all that was asked for; return refusals by model."""
+        out = self._folder / "refusals.json"
+        python(TINY, json.dumps(self._jobs), str(out))
+        return dict(json.loads(out.read_text()))
 
 
 @pytest.fixture(scope="session")

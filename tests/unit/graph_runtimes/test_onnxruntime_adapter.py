@@ -72,6 +72,14 @@ def test_fp32_continues_like_torch(fp32: Any, reference: Any, continue_with: Any
     assert [step[0] for step in steps] == reference.greedy
 
 
+def test_decoding_can_be_replayed_with_given_tokens(fp32: Any, reference: Any) -> None:
+    ids = reference.ids
+    found = fp32.replay([ids[:16], ids[:5]], [ids[16:24], ids[5:13]])
+    for rows, start in zip(found, (15, 4), strict=True):
+        assert rows.dtype == np.float32
+        assert np.abs(rows - reference.log_probs[start : start + 8]).max() < 1e-4
+
+
 def test_few_bits_stay_close_to_torch(loaded: Any, reference: Any) -> None:
     ids = reference.ids
     (found,) = loaded.log_probs([(ids[:1], ids[1:])])
