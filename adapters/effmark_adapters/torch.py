@@ -149,7 +149,7 @@ class TorchAdapter(ReadsText):
             effective_bits=8 * weights_b / weights.parameters,
             kernel=description.kernel(request),
             weights="trained",
-            weights_source=request.model.weights_source,
+            weights_source=requests.weights_source(request),
             config=facts.flat_config(self._config),
             quantisation=description.quantisation(request, weights),
             runtime=description.runtime(request, weights, self._compile_s) | self._calls(),

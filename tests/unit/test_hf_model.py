@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from effmark.errors import PrerequisiteError, UnsupportedError
+from effmark_adapters.torch import TorchAdapter
 
 with warnings.catch_warnings():  # imports of other people's packages
     warnings.simplefilter("ignore")
@@ -15,6 +17,7 @@ with warnings.catch_warnings():  # imports of other people's packages
     transformers = pytest.importorskip("transformers")
     from safetensors.torch import load_file, save_file
 
+    from effmark_adapters.artefacts import hf_kind
     from effmark_adapters.artefacts.hf_model import attention_of, load_causal_lm
 
 SIZES: dict[str, Any] = {
@@ -179,6 +182,61 @@ def test_weights_quantised_by_another_tool_are_refused_by_its_name(
     text = refusal(edited(llama(tmp_path), quantization_config=settings))
     assert f"quantised by {method}" in text
     assert "before quantisation" in text
+
+
+def test_fp8_weights_are_expanded_to_what_they_stand_for(tmp_path: Path) -> None:
+    folder = llama(tmp_path, tie_word_embeddings=False)
+    stored: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        stored[name] = weight.to(torch.bfloat16)
+        expected[name] = stored[name].float()
+        if name.endswith("proj.weight"):
+            scale = weight.abs().max() / 448  # the largest number of e4m3
+            stored[name] = (weight / scale).to(torch.float8_e4m3fn)
+            stored[f"{name}_scale_inv"] = scale.reshape(1, 1)
+            expected[name] = stored[name].float() * scale
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    settings = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    model = load_causal_lm(edited(folder, quantization_config=settings), torch.float32)
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype is torch.float32, name
+        assert torch.equal(parameter, expected[name]), name
+    assert model(torch.tensor([[1, 2, 3]])).logits.isfinite().all()
+
+
+def test_the_adapter_names_the_quantisations_that_are_expanded() -> None:
+    assert TorchAdapter.quantised == hf_kind.DEQUANTISED
+
+
+def test_mxfp4_experts_are_expanded_to_what_they_stand_for(
+    tmp_path: Path, tiny_models: ModuleType
+) -> None:
+    folder = tiny_models.make(tmp_path, "gpt_oss")
+    generator = torch.Generator().manual_seed(0)
+    values = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    values = torch.cat([values, -values])
+    stored: dict[str, Any] = {}
+    expected: dict[str, Any] = {}
+    for name, weight in load_file(folder / "model.safetensors").items():
+        stored[name] = weight.to(torch.bfloat16)
+        expected[name] = stored[name].float()
+        if weight.ndim == 3:
+            experts, columns, rows = weight.shape
+            shape = (experts, rows, columns // 32)
+            blocks = torch.randint(0, 256, (*shape, 16), dtype=torch.uint8, generator=generator)
+            scales = torch.randint(118, 124, shape, dtype=torch.uint8, generator=generator)
+            del stored[name]
+            stored |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+            pairs = torch.stack([values[(blocks & 15).long()], values[(blocks >> 4).long()]], -1)
+            whole = pairs.flatten(-2) * torch.exp2(scales.float() - 127)[..., None]
+            expected[name] = whole.reshape(experts, rows, columns).transpose(1, 2)
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    model = load_causal_lm(
+        edited(folder, quantization_config={"quant_method": "mxfp4"}), torch.float32
+    )
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, expected[name]), name
 
 
 def test_code_of_the_folder_runs_only_where_it_is_trusted(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ with warnings.catch_warnings():  # imports of other people's packages
     pytest.importorskip("torchao.quantization")
     from effmark_adapters.artefacts.hf_model import load_causal_lm
     from effmark_adapters.pytorch import weights
+    from effmark_adapters.pytorch.quantised import Int8Linear
 
 Load = Callable[..., TorchAdapter]
 Make = Callable[..., Path]
@@ -132,6 +133,18 @@ def test_int4_packs_most_of_a_model_whatever_its_layers_are(
     assert sum(shares.values()) == pytest.approx(1, abs=0.001)
     assert shares["share_4bit"] > 0.5
     assert facts.effective_bits < 12
+
+
+@pytest.mark.parametrize("columns", [4, 24, 32, 72, 100])
+@pytest.mark.parametrize("tokens", [1, 5, 40])
+def test_int8_products_are_right_at_any_width(columns: int, tokens: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    qdata = torch.randint(-127, 128, (24, columns), dtype=torch.int8, generator=generator)
+    scale = torch.rand(24, generator=generator).to(torch.bfloat16)
+    rows = torch.randn(1, tokens, columns, generator=generator).to(torch.bfloat16)
+    found = Int8Linear(qdata, scale)(rows)
+    expected = rows.float() @ (qdata.float() * scale.float()[:, None]).T
+    assert torch.allclose(found.float(), expected, rtol=0.02, atol=0.02 * expected.abs().max())
 
 
 def test_experts_are_packed_one_by_one_and_routers_are_not(make: Make, load: Load) -> None:

@@ -62,6 +62,9 @@ def load_causal_lm(
             **_expanded(config),
         )
     _check_whole(folder, model, found)
+    if dtype is torch.float32:  # what was never quantised in a quantised file keeps its own type
+        for parameter in model.parameters():
+            parameter.data = parameter.data.float()
     return model.eval()
 
 

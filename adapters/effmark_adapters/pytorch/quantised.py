@@ -32,6 +32,9 @@ NATIVE_TOKENS = 16
 """Up to so many tokens per sequence the int8 kernel is faster than expanding the matrix (measured
 on AVX-512). Not rows: a sequence shall take the same way alone and in a batch."""
 _NATIVE_ROWS = 64
+_NATIVE_COLUMNS = 16
+"""The int8 kernel reads so many weights of a row at once, also past the end of the row: other
+widths (24, 72, 100) end in a segmentation fault with torch 2.13 on AVX-512."""
 _PLAIN = ("FalconLinear",)
 """Classes that write a plain layer's product out by hand."""
 
@@ -67,7 +70,8 @@ class Int8Linear(nn.Module):
         """Return the product; of few tokens by the int8 kernel of the CPU."""
         rows = inputs.reshape(-1, inputs.shape[-1])
         few = inputs.shape[-2:-1].numel() <= NATIVE_TOKENS and rows.shape[0] <= _NATIVE_ROWS
-        if few and rows.device.type == "cpu":
+        whole = rows.shape[1] % _NATIVE_COLUMNS == 0
+        if few and whole and rows.device.type == "cpu":
             found = torch._weight_int8pack_mm(rows.contiguous(), self.qdata, self.scale)
         else:
             found = torch.mm(rows, self.qdata.t().to(rows.dtype)) * self.scale
@@ -125,9 +129,9 @@ class Int8Rows(nn.Embedding):
     """In a tuple it is no submodule, so its tensors count once."""
 
     @property
-    def weight(self) -> torch.Tensor:  # type: ignore[override]  # a parameter until it is packed
-        """Return an empty tensor of the type and device of the unpacked rows."""
-        return self._table().scale[:0]
+    def weight(self) -> PackedRows:  # type: ignore[override]  # a parameter until it is packed
+        """Return what a model's code may ask of the unpacked rows."""
+        return PackedRows(self._table())
 
     def weights(self) -> int:
         """Return the number of weights that are not those of a head."""
@@ -135,11 +139,29 @@ class Int8Rows(nn.Embedding):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the rows of token ids."""
-        table = self._table()
-        return table.qdata[ids] * table.scale[ids].unsqueeze(-1)
+        return _rows(self._table(), ids)
 
     def _table(self) -> Int8Rows | Int8Linear:
         return self._head[0] if self._head else self
+
+
+class PackedRows:
+    """Stands for the weight of a packed embedding: its type, its device, and single rows."""
+
+    def __init__(self, table: Int8Rows | Int8Linear) -> None:
+        self._table = table
+        self.dtype = table.scale.dtype
+        self.device = table.scale.device
+        self.shape = table.qdata.shape
+
+    def __getitem__(self, key: Any) -> torch.Tensor:
+        """Return one row."""
+        row, *rest = key if isinstance(key, tuple) else (key,)
+        return _rows(self._table, torch.as_tensor(row, device=self.device))[(*rest,)]
+
+
+def _rows(table: Int8Rows | Int8Linear, ids: torch.Tensor) -> torch.Tensor:
+    return table.qdata[ids] * table.scale[ids].unsqueeze(-1)
 
 
 def pack_rows(

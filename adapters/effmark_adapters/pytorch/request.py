@@ -18,6 +18,7 @@ __all__ = [
     "packed_folder",
     "packed_key",
     "stored_precision",
+    "weights_source",
 ]
 
 PACKING_VERSION = 2
@@ -108,6 +109,12 @@ def stored_precision(request: LoadRequest) -> str:
     """Return the precision of the packed weights; a GPU packs its int4 itself, from bf16."""
     on_gpu = request.device != "cpu"
     return "bf16" if on_gpu and request.precision == "int4" else request.precision
+
+
+def weights_source(request: LoadRequest) -> str:
+    """Return what the weights are that everything else is made of."""
+    quantised = request.model.quantised
+    return f"dequantised {quantised}" if quantised else request.model.weights_source
 
 
 def packed_key(request: LoadRequest) -> str:
