@@ -58,7 +58,7 @@ def load_pair(model: str) -> tuple[Any, Any]:
     adapter.load(request)
     tokenizer = AutoTokenizer.from_pretrained(hf_folder(found, default_cache()))
     theirs = HFLM(pretrained=adapter._weights.net, tokenizer=tokenizer, batch_size=BATCH)
-    return AdapterLM(adapter, adapter.facts(), BATCH, BATCH), theirs
+    return AdapterLM(adapter, adapter.facts(), sequences=BATCH), theirs
 
 
 def choices(items: int) -> list[Any]:

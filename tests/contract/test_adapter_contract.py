@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from effmark import contract
-from effmark.adapter import Generates, HoldsCache, Scores
+from effmark.adapter import Generates, HoldsCache, Scores, TellsSpecialTokens
 from effmark.registry import adapter_class
 
 LoadedCell = Any
@@ -80,6 +80,36 @@ def test_log_probabilities_are_within_the_bound_of_the_precision(
     kl = float(np.mean(np.sum(np.exp(truth) * (truth - rows), axis=1)))
     assert abs(difference) <= perplexity_bound
     assert kl <= kl_bound
+
+
+def test_questions_longer_than_the_context_are_cut_and_scored_as_with_torch(
+    exact: LoadedCell, reference: LoadedCell
+) -> None:
+    needs(exact, Scores)
+    pytest.importorskip("lm_eval")
+    from lm_eval.api.instance import Instance
+
+    from effmark.quality.bridge import AdapterLM
+
+    long = f"{TEXT} " * 8
+    pairs = [(long, " It rained."), ("She said:", f" {long}"), ("", long), (long, f" {long}")]
+    asked = [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
+    texts = [Instance("loglikelihood_rolling", {}, (long,), 0)]
+    found, expected = (
+        AdapterLM(cell.adapter, cell.facts, context_tokens=cell.request.context_tokens - 1)
+        for cell in (exact, reference)
+    )
+    ours, theirs = (model.loglikelihood(asked) for model in (found, expected))
+    assert [score for score, _ in ours] == pytest.approx([s for s, _ in theirs], abs=0.02)
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
+    assert found.loglikelihood_rolling(texts) == pytest.approx(
+        expected.loglikelihood_rolling(texts), abs=0.02
+    )
+
+
+def test_special_tokens_are_those_that_torch_has(real: LoadedCell, reference: LoadedCell) -> None:
+    needs(real, TellsSpecialTokens)
+    assert real.adapter.special_tokens() == reference.adapter.special_tokens()
 
 
 def test_a_low_precision_is_not_full_precision_in_disguise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ CHOICES = [
     ("", "The teachers is famous."),
     ("6 + 3 = 9\n7 + 6 = ", "13"),
     ("bridge basket winter", " summer hammer"),
+    ("winter basket " * 400, " bridge and summer"),
 ]
 
 
@@ -56,7 +58,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def bridge(adapter: Any) -> Any:
     from effmark.quality.bridge import AdapterLM
 
-    return AdapterLM(adapter, adapter.facts(), batch=4, sequences=SEQUENCES)
+    return AdapterLM(adapter, adapter.facts(), sequences=SEQUENCES)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,32 @@ def test_choices_score_as_in_the_hf_model(bridge: Any, hf: Any) -> None:
     )
 
 
+def test_the_model_is_called_no_more_often_than_by_the_hf_model(
+    adapter: Any, bridge: Any, hf: Any
+) -> None:
+    calls = {"ours": 0, "theirs": 0}
+
+    def counted(who: str) -> Any:
+        def hook(*_: Any) -> None:
+            calls[who] += 1
+
+        return hook
+
+    hooks = [
+        adapter._weights.net.register_forward_hook(counted("ours")),
+        hf.model.register_forward_hook(counted("theirs")),
+    ]
+    lines = data_file("tasks", "effmark_mini", "facts.jsonl").read_text("utf-8").splitlines()
+    items = [json.loads(line) for line in lines[:24]]
+    pairs = [(item["query"], f" {choice}") for item in items for choice in item["choices"]]
+    asked = requests("loglikelihood", pairs)
+    ours, theirs = (model.loglikelihood(asked, disable_tqdm=True) for model in (bridge, hf))
+    for hook in hooks:
+        hook.remove()
+    assert [s for s, _ in ours] == pytest.approx([s for s, _ in theirs], abs=TOLERANCE)
+    assert calls["ours"] <= calls["theirs"]
+
+
 def test_whole_texts_score_as_in_the_hf_model(bridge: Any, hf: Any) -> None:
     pieces = [(text(0, 400),), (text(5000, 90),), (text(9000, 5000),)]  # the last: many windows
     asked = requests("loglikelihood_rolling", pieces)
@@ -101,6 +129,7 @@ def test_continuations_are_those_of_the_hf_model(bridge: Any, hf: Any) -> None:
     settings = {"until": [".", "\n"], "max_gen_toks": 12, "do_sample": False}
     prompts = [(text(start, 60 + start % 50), settings) for start in range(0, 2800, 400)]
     prompts.append((text(100, 40), {"until": [], "max_gen_toks": 5}))
+    prompts.append((text(100, 4000), settings))  # longer than the context: its end is continued
     asked = requests("generate_until", prompts)
     assert bridge.generate_until(asked) == hf.generate_until(asked, disable_tqdm=True)
 
@@ -195,4 +224,4 @@ def test_an_adapter_without_log_probabilities_is_refused_by_name() -> None:
 
     null = NullAdapter()
     with pytest.raises(UnsupportedError, match="'null' gives no log-probabilities"):
-        AdapterLM(null, null.facts()).tok_encode("text")
+        AdapterLM(null, null.facts()).loglikelihood(requests("loglikelihood", [("a", "b")]))

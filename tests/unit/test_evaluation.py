@@ -70,7 +70,8 @@ class Scripted:
         return SpecialTokens(ids=ids, start=self.start, bos=START, eos=None)
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
-        return "".join(f"[{m['role']}]{m['content']}" for m in messages) + "[assistant]"
+        text = "".join(f"[{m['role']}]{m['content']}" for m in messages)
+        return text if messages[-1]["role"] == "assistant" else text + "[assistant]"
 
     def log_probs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Array]:
         self.pairs += [(self.decode(a), self.decode(b)) for a, b in pairs]
@@ -163,6 +164,24 @@ def test_template_and_system_prompt_are_those_that_were_rendered(
     assert all(context.startswith("[system]Be brief.[user]Q ") for context, _ in adapter.pairs)
     plain = run(Scripted(), task(), tmp_path)
     assert (plain["chat_template"], plain["system"], plain["items"]) == (False, None, 5)
+
+
+def test_an_answer_that_a_task_begins_is_continued_in_the_template(
+    task: Task, tmp_path: Path
+) -> None:
+    adapter = Scripted()
+    run(adapter, task({"gen_prefix": "My answer:"}, chat=True), tmp_path)
+    assert {context.partition("]Q ")[2][1:] for context, _ in adapter.pairs} == {
+        "[assistant]My answer:"
+    }
+
+
+def test_text_is_asked_of_an_adapter_that_only_generates(task: Task, tmp_path: Path) -> None:
+    pytest.importorskip("effmark_adapters.null")
+    from effmark_adapters.null import NullAdapter
+
+    asked = task(TEXT, [{"q": "a", "answer": "b"}])
+    assert run(NullAdapter(), asked, tmp_path)["requests"] == {"generate_until": 1}
 
 
 def test_stops_and_lengths_of_generated_text_are_those_that_were_sent(

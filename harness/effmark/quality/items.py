@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from effmark.errors import EffmarkError, SpecError
+from effmark.regular_files import given_bytes
+from effmark.strict_json import parse_json, text_lines
 
 __all__ = ["check_data_files", "naming_items", "said"]
 
@@ -29,35 +30,24 @@ def check_data_files(files: list[Path]) -> None:
 
 
 def _check_lines(path: Path) -> None:
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    if path.suffix == ".json" and _is_json(text):
+    where = f"task data {str(path)!r}"
+    raw = given_bytes(path, "task data")
+    if path.suffix == ".json" and _is_one_value(raw):
         return
     count = 0
-    for number, line in _lines(text):
+    for number, line in text_lines(raw, where):
         count += 1
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = str(error).partition(": line 1")[0]
-            raise SpecError(f"task data {str(path)!r}:{number}: not JSON: {reason}") from error
-        if not isinstance(row, dict):
-            raise SpecError(f"task data {str(path)!r}:{number}: not an object with fields")
+        if not isinstance(parse_json(line, f"{where}:{number}"), dict):
+            raise SpecError(f"{where}:{number}: not an object with fields")
     if not count:
-        raise SpecError(f"task data {str(path)!r}: no items; it needs one JSON object per line")
+        raise SpecError(f"{where}: no items; it needs one JSON object per line")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that hold something, with their numbers."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, line
-
-
-def _is_json(text: str) -> bool:
-    """Return whether a whole file is one JSON value: a list of items, or a table of lists."""
+def _is_one_value(raw: bytes) -> bool:
+    """Return whether a file is one JSON value: a list of items, or a table of lists."""
     try:
-        return isinstance(json.loads(text), list | dict)
-    except ValueError:
+        return isinstance(parse_json(raw, ""), list | dict)
+    except SpecError:
         return False
 
 
@@ -123,8 +113,7 @@ def _where(task: Any, number: int) -> str:
     name = f"task {task.config.task!r}"
     path = _data_file(task)
     if path is not None and path.suffix == ".jsonl":
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        numbers = [at for at, _ in _lines(text)]
+        numbers = [at for at, _ in text_lines(given_bytes(path, "task data"), name)]
         if number < len(numbers):
             return f"{name}: {str(path)!r}:{numbers[number]}"
     return f"{name}: item {number} counted from 0"
