@@ -5,6 +5,8 @@ samples in order; a percentile, J/token or a speed-up is a function applied when
 
 Schema history, newest first:
 
+* 2 (2026-11-28): proofs; cells measured anew on purpose; adapters' bases; few-shot counts that
+  nobody asked for are None.
 * 1 (2026-11-22): first version.
 """
 
@@ -41,7 +43,7 @@ __all__ = [
     "Validity",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Reason = Literal[
     "not_supported",

@@ -24,7 +24,16 @@ def _from_0(body: Body) -> Body:
     return {**body, "notes": notes}
 
 
-MIGRATIONS: dict[int, Callable[[Body], Body]] = {0: _from_0}
+def _from_1(body: Body) -> Body:
+    """Return version 2: there were no proofs, and 0 shots stood for as many as the task has."""
+    notes = {"migrated": "from schema version 1, nothing was proven", **body.get("notes", {})}
+    workload = dict(body["cell"]["workload"])
+    if workload.get("kind") == "tasks" and not workload.get("fewshot"):
+        workload["fewshot"] = None
+    return {**body, "notes": notes, "cell": {**body["cell"], "workload": workload}}
+
+
+MIGRATIONS: dict[int, Callable[[Body], Body]] = {0: _from_0, 1: _from_1}
 """For every version before the present one, how to come to the next."""
 
 
