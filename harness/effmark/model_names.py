@@ -14,7 +14,7 @@ from pathlib import Path
 
 from effmark.spec import ModelRef
 
-__all__ = ["model_key", "shown_names"]
+__all__ = ["is_same", "model_key", "shown_names"]
 
 Key = tuple[str, str]
 
@@ -24,6 +24,17 @@ _HASH_DIGITS = 8
 def model_key(model: ModelRef) -> Key:
     """Return what a model is known by in `shown_names`."""
     return model.name, model.sha256
+
+
+def is_same(one: ModelRef, two: ModelRef) -> bool:
+    """Return whether two models of one name are one: of equal content, or not of two places.
+
+    A folder that was edited is still the same model, one that lies elsewhere is another.
+    """
+    if model_key(one) == model_key(two):
+        return True
+    places = {_above(model.name, model.path) for model in (one, two)}
+    return one.name == two.name and (len(places) == 1 or None in places)
 
 
 def shown_names(models: Iterable[ModelRef]) -> dict[Key, str]:

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from effmark.analyses.field import configuration_names
+from effmark.cli.history_command import command as history_command
 from effmark.exchange.entries import Choice, cell_titles
 from effmark.exchange.hugging_face import model_index
 from effmark.gathering import gather_all
-from effmark.model_names import shown_names
+from effmark.model_names import is_same, shown_names
 from effmark.plan import make_plan
 from effmark.record import Record
 from effmark.report.csv_file import csv_text
@@ -181,3 +183,32 @@ def test_processes_that_take_turns_are_of_one_model(suite: Suite, tmp_path: Path
     plan = make_plan(suite, tmp_path / "cache")
     orders: Any = type("Orders", (), {"memory_b": 1 << 40})
     assert [len(party) for party in parties(plan.processes, orders)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        (("c", "/r/a/c", "1"), ("c", "/r/a/c", "2"), True),
+        (("c", "/r/a/c", "1"), ("c", "/s/c", "1"), True),
+        (("c", "/r/a/c", "1"), ("c", "/r/b/c", "2"), False),
+        (("c", "/r/a/c", "1"), ("c", None, "2"), True),
+        (("org/m", "/h/snapshots/1", "1"), ("org/m", "/h/snapshots/2", "2"), True),
+        (("c", "/r/a/c", "1"), ("d", "/r/a/d", "2"), False),
+    ],
+)
+def test_a_history_is_of_one_model_that_may_have_been_edited(
+    one: tuple[str, str | None, str], two: tuple[str, str | None, str], same: bool
+) -> None:
+    assert is_same(model(*one), model(*two)) is same
+
+
+def test_the_history_of_one_checkpoint_leaves_out_its_namesake(
+    records: list[Record], tmp_path: Path
+) -> None:
+    with Journal(tmp_path, "toy", 1) as journal:
+        for record in records:
+            journal.append(record)
+    arguments = ["tpot_s", records[0].id, "--results", str(tmp_path), "--json"]
+    result = CliRunner().invoke(history_command, arguments, catch_exceptions=False)
+    told = json.loads(result.stdout)
+    assert told["values"] == pytest.approx([0.01])

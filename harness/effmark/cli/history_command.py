@@ -10,6 +10,7 @@ import click
 from effmark.cli.options import results_option
 from effmark.errors import SpecError
 from effmark.history import history
+from effmark.model_names import is_same
 from effmark.report.history import history_text
 from effmark.selection import select_records
 from effmark.store import read_records, results_folder
@@ -29,6 +30,6 @@ def command(metric: str, record: str | None, results: str | None, as_json: bool)
     if not records:
         raise SpecError(f"no records in {str(folder)!r}; run `effmark run` first")
     cell = (select_records(record, folder) if record else records)[-1].cell
-    same = [r for r in records if r.cell.name == cell.name]
+    same = [r for r in records if r.cell.name == cell.name and is_same(r.cell.model, cell.model)]
     found = history(same, metric)
     click.echo(json.dumps(dataclasses.asdict(found)) if as_json else history_text(found))

@@ -185,3 +185,18 @@ def test_bf16_weights_are_read_exactly(tmp_path: Path) -> None:
     shape, read = found.shape, found.read
     assert shape == (2, 2)
     assert (read() == values).all()
+
+
+def test_an_edited_chat_template_is_in_the_next_file(tiny: Any, tmp_path: Path) -> None:
+    from gguf import GGUFReader
+
+    from effmark.models import resolve_model
+
+    folder = shutil.copytree(tiny.folder, tmp_path / "model")
+    found = []
+    for template in ("{{ 'first' }}", "{{ 'second' }}"):
+        (folder / "chat_template.jinja").write_text(template)
+        model = resolve_model(str(folder), tmp_path)
+        made = make(LoadRequest(model=model, precision="f32", cache=tmp_path / "cache"))
+        found.append(GGUFReader(made.path).get_field("tokenizer.chat_template").contents())
+    assert found == ["{{ 'first' }}", "{{ 'second' }}"]
