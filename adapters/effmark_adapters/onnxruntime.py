@@ -38,6 +38,7 @@ class OnnxRuntimeAdapter(GraphAdapter):
     name: ClassVar[str] = "onnxruntime"
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8", "int4")
     distributions: ClassVar[tuple[str, ...]] = ("onnxruntime", "onnxruntime-gpu")
+    quantised: ClassVar[tuple[str, ...]] = ("fp8", "mxfp4")  # transformers expands them to bf16
 
     @classmethod
     def import_runtime(cls) -> None:

@@ -50,6 +50,7 @@ class OpenVinoAdapter(GraphAdapter):
     name: ClassVar[str] = "openvino"
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8", "int4")
     distributions: ClassVar[tuple[str, ...]] = ("openvino", "nncf")
+    quantised: ClassVar[tuple[str, ...]] = ("fp8", "mxfp4")  # transformers expands them to bf16
 
     @classmethod
     def import_runtime(cls) -> None:

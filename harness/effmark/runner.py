@@ -55,7 +55,19 @@ class Identity:
 
 
 def classify(error: BaseException) -> tuple[Outcome, str]:
-    """Return the outcome that an exception stands for, and its sentence."""
+    """Return the outcome that an exception stands for, and its sentence, one line of text."""
+    outcome, text = _told(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    return outcome, first if len(first) <= _LONGEST_DETAIL else f"{first[: _LONGEST_DETAIL - 1]}…"
+
+
+_LONGEST_DETAIL = 1000
+"""Characters; sentences of effmark are shorter, frameworks append whole configurations."""
+
+
+def _told(error: BaseException) -> tuple[Outcome, str]:
+    """Return the outcome that an exception stands for, and all that it says."""
     if isinstance(error, OutOfMemoryError | MemoryError):
         return "oom", str(error) or "out of memory"
     if isinstance(error, UnsupportedError | SpecError):

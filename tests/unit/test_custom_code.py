@@ -154,9 +154,10 @@ def test_a_plan_says_that_quantised_weights_cannot_be_read(
     )
 
 
-def test_what_an_adapter_reads_itself_is_no_problem(folder: Path) -> None:
+@pytest.mark.parametrize("adapter", ["torch", "onnxruntime", "openvino"])
+def test_what_an_adapter_reads_itself_is_no_problem(folder: Path, adapter: str) -> None:
     change(folder, quantization_config={"quant_method": "mxfp4"})
-    assert plan(folder, "torch", "bf16").problem == ""
+    assert plan(folder, adapter, "fp32").problem == ""
     assert plan(folder, "llama-cpp", "f16").problem != ""
 
 
