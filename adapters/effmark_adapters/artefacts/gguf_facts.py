@@ -8,6 +8,7 @@ from typing import Any
 
 from effmark.schema import Frozen
 from effmark_adapters.artefacts.gguf_source import Source, Tensor
+from effmark_adapters.artefacts.gguf_tokenizer import NORMALISER_KEY
 from effmark_adapters.artefacts.gguf_types import is_matrix, tensor_b
 
 __all__ = ["GgufFacts", "read_facts"]
@@ -47,6 +48,12 @@ class GgufFacts(Frozen):
     """How many positions the model has learned; None where they are calculated."""
     cache_elements: int
     """Numbers that all layers cache for one token, were there no windows."""
+    normaliser: str | None
+    """Unicode form of a text before it is read."""
+    space_first: bool
+    """Whether a text is read as if a space stood before it."""
+    ends: tuple[int, ...] | None
+    """Tokens that end an answer by the files of a folder; None: those that llama.cpp takes."""
     config: dict[str, Any]
     """The config.json of the source, or what the header says in its keys."""
 
@@ -59,6 +66,7 @@ def read_facts(source: Source, file_b: int) -> GgufFacts:
     head = weights.get("output.weight", embedding)
     matrices = [t for t in weights.values() if is_matrix(t.name, t.shape)]
     places = weights.get("position_embd.weight")
+    header = {value.key: value.value for value in source.values}
     config = dict(source.config or _config(source, head is embedding, embedding.shape[0]))
     twice = head is not embedding and bool(config.get("tie_word_embeddings"))
 
@@ -79,8 +87,18 @@ def read_facts(source: Source, file_b: int) -> GgufFacts:
         head_bits=bits([head]),
         positions=places.shape[0] if places else None,
         cache_elements=_cache_elements(source),
+        normaliser=_normaliser(header),
+        space_first=header.get("tokenizer.ggml.model") == "llama"
+        and bool(header.get("tokenizer.ggml.add_space_prefix", True)),
+        ends=source.ends,
         config=config,
     )
+
+
+def _normaliser(header: dict[str, Any]) -> str | None:
+    """Return the form that the converter noted; Qwen's tokenizers all have the same one."""
+    default = "NFC" if header.get("tokenizer.ggml.pre") == "qwen2" else None
+    return header.get(NORMALISER_KEY, default) or None
 
 
 def _shares(tensors: list[Tensor]) -> dict[str, float]:

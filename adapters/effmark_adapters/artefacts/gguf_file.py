@@ -24,6 +24,7 @@ from effmark.schema import content_hash
 from effmark_adapters.artefacts.gguf_facts import GgufFacts, read_facts
 from effmark_adapters.artefacts.gguf_families.family import Limit
 from effmark_adapters.artefacts.gguf_from_hf import exact_tokens, from_folder, read_family
+from effmark_adapters.artefacts.gguf_reading import Reads, check_reading
 from effmark_adapters.artefacts.gguf_source import (
     Source,
     Tensor,
@@ -70,12 +71,15 @@ class GgufFile:
         self.facts = facts
 
 
-def gguf_file(request: LoadRequest, quantise: Quantise | None = None) -> GgufFile:
+def gguf_file(
+    request: LoadRequest, quantise: Quantise | None = None, reads: Reads | None = None
+) -> GgufFile:
     """Return the file of a request, made in the cache on the first call.
 
     Args:
         request: Names the model, the precision and the cache.
         quantise: Makes the types that `gguf.quants` cannot; None where there is no such library.
+        reads: llama.cpp's reading of texts, to compare with the folder's own tokenizer.
 
     Raises:
         UnsupportedError: the model or the precision cannot be had.
@@ -86,7 +90,11 @@ def gguf_file(request: LoadRequest, quantise: Quantise | None = None) -> GgufFil
     key = content_hash([request.model.sha256, *_texts(path), request.precision, *makers])[:32]
     what = f"{request.model.name} as GGUF {request.precision}"
     entry = build_once(
-        request.cache, "gguf", key, lambda folder: _build(request, path, folder, quantise), what
+        request.cache,
+        "gguf",
+        key,
+        lambda folder: _build(request, path, folder, quantise, reads),
+        what,
     )
     made = entry / "model.gguf"
     facts = GgufFacts.model_validate_json((entry / "facts.json").read_bytes())
@@ -105,8 +113,9 @@ def _check(request: LoadRequest) -> Path:
         raise UnsupportedError(f"{AS_IS}: model {model.name!r} is a folder, not a GGUF file")
     if not model.path.exists():
         raise PrerequisiteError(f"model {model.name!r} is not at {str(model.path)!r}")
-    if model.kind == "hf":
-        _check_length(request, exact_tokens(*read_family(model.path)))
+    whole = model.base or model
+    if whole.kind == "hf" and whole.path is not None:
+        _check_length(request, exact_tokens(*read_family(whole.path)))
     return model.path
 
 
@@ -136,19 +145,31 @@ def _texts(path: Path) -> list[str]:
     ]
 
 
-def _build(request: LoadRequest, path: Path, folder: Path, quantise: Quantise | None) -> None:
-    model = request.model
-    of_folder = model.kind == "hf"
-    source = from_folder(hf_folder(model, request.cache)) if of_folder else from_gguf(path)
+def _build(
+    request: LoadRequest,
+    path: Path,
+    folder: Path,
+    quantise: Quantise | None,
+    reads: Reads | None,
+) -> None:
+    source = _source(request, path)
+    if request.model.kind == "hf" and reads is not None:
+        check_reading(hf_folder(request.model, request.cache), source.values, reads, write_gguf)
     made, precision = path, request.precision
     if precision != AS_IS:
         check_types([(t.name, t.shape) for t in source.tensors], precision, source.layers)
         if any(t.stored != _type(t, precision, source) for t in source.tensors):
             made = folder / "model.gguf"
             write_gguf(source, precision, made, quantise)
-            source = replace(from_gguf(made), config=source.config)
+            source = replace(from_gguf(made), config=source.config, ends=source.ends)
     facts = read_facts(source, sum(file.stat().st_size for file in gguf_files(made)))
     (folder / "facts.json").write_text(facts.model_dump_json(), "utf-8")
+
+
+def _source(request: LoadRequest, path: Path) -> Source:
+    if request.model.kind == "gguf":
+        return from_gguf(path)
+    return from_folder(hf_folder(request.model, request.cache))
 
 
 def _type(tensor: Tensor, precision: str, source: Source) -> str:

@@ -7,7 +7,7 @@ that llama.cpp's code does not follow, a tensor that is missing or has no place,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,20 @@ def from_folder(folder: Path) -> Source:
     tokenizer = tuple(tokenizer_values(folder, config.raw))
     tensors = tuple(_tensors(folder, family, config))
     values = (*_values(family, config), *tokenizer)
-    return Source(family.architecture, config.layers, values, tensors, config.raw)
+    return Source(
+        family.architecture, config.layers, values, tensors, config.raw, _ends(folder, values)
+    )
+
+
+def _ends(folder: Path, values: Sequence[Value]) -> tuple[int, ...]:
+    """Return every token that ends an answer, by the tokenizer and both configs."""
+    found = {v.value for v in values if v.key == "tokenizer.ggml.eos_token_id"}
+    for name in ("config.json", "generation_config.json"):
+        path = folder / name
+        table = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        eos = table.get("eos_token_id")
+        found |= {n for n in (eos if isinstance(eos, list) else [eos]) if type(n) is int}
+    return tuple(sorted(found))
 
 
 def read_family(folder: Path) -> tuple[Family, HfConfig]:

@@ -48,6 +48,8 @@ class Source:
     tensors: tuple[Tensor, ...]
     config: Mapping[str, Any] | None = None
     """The config.json of a folder; None where the header is all there is."""
+    ends: tuple[int, ...] | None = None
+    """Tokens that end an answer by the files of a folder."""
 
 
 def from_gguf(path: Path) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -22,6 +23,7 @@ from effmark.record import ModelFacts
 from effmark_adapters.artefacts.chat_template import render_chat
 from effmark_adapters.artefacts.facts import context_tokens, flat_config
 from effmark_adapters.artefacts.gguf_file import AS_IS, GgufFile, gguf_file
+from effmark_adapters.artefacts.gguf_reading import normalised
 from effmark_adapters.artefacts.gguf_types import PRECISIONS
 from effmark_adapters.ggml.decoding import (
     Forced,
@@ -33,7 +35,7 @@ from effmark_adapters.ggml.decoding import (
 )
 from effmark_adapters.ggml.description import cache_b, decode_flops, is_exact, quantisation
 from effmark_adapters.ggml.library import Library, open_library
-from effmark_adapters.ggml.model import LoadedModel
+from effmark_adapters.ggml.model import LoadedModel, read_texts
 
 __all__ = ["GgufAdapter"]
 
@@ -74,7 +76,8 @@ class GgufAdapter:
             raise UnsupportedError(f"device {request.device!r}: {cls.name} runs on 'cpu'")
         if request.options:
             raise UnsupportedError(f"options {sorted(request.options)}: {cls.name} has none")
-        return gguf_file(request, cls._library().quantise)
+        library = cls._library()
+        return gguf_file(request, library.quantise, functools.partial(read_texts, library))
 
     @classmethod
     def _library(cls) -> Library:
@@ -182,12 +185,16 @@ class GgufAdapter:
 
     def encode(self, text: str) -> list[int]:
         """Return token ids by the file's own tokenizer."""
-        return self._loaded()[0].encode(text)
+        model, _ = self._loaded()
+        assert self._file is not None
+        return model.encode(normalised(text, self._file.facts.normaliser))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids."""
         model, _ = self._loaded()
-        return b"".join(model.piece(token) for token in ids).decode(errors="replace")
+        assert self._file is not None
+        text = b"".join(model.piece(token) for token in ids).decode(errors="replace")
+        return text.removeprefix(" ") if self._file.facts.space_first else text
 
     def chat(self, messages: Sequence[dict[str, str]]) -> str:
         """Return the prompt that the file's chat template makes."""
@@ -200,7 +207,10 @@ class GgufAdapter:
 
     def special_tokens(self) -> SpecialTokens:
         """Return the special tokens of the file's own tokenizer."""
-        return self._loaded()[0].special_tokens()
+        model, _ = self._loaded()
+        assert self._file is not None
+        found, ends = model.special_tokens(), self._file.facts.ends
+        return found if ends is None else found.model_copy(update={"ends": ends})
 
     def synchronize(self) -> None:
         """Return when llama.cpp is idle."""

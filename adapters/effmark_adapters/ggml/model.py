@@ -11,7 +11,7 @@ from effmark.adapter import Sampling, SpecialTokens
 from effmark.errors import AdapterError, OutOfMemoryError
 from effmark_adapters.ggml.library import Batch, Library, drain_log
 
-__all__ = ["BATCH_TOKENS", "Chooser", "LoadedModel"]
+__all__ = ["BATCH_TOKENS", "Chooser", "LoadedModel", "read_texts"]
 
 BATCH_TOKENS = 512
 """Most tokens given to one llama_decode, which is also llama.cpp's default microbatch."""
@@ -232,6 +232,15 @@ class LoadedModel:
             self._library.llama_free(self._context)
             self._library.llama_model_free(self._model)
             self._context = self._model = None
+
+
+def read_texts(library: Library, path: Path, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of texts by the tokenizer of a GGUF file."""
+    model = LoadedModel(library, path, context_tokens=32, sequences=1, threads=1)
+    try:
+        return [model.encode(text) for text in texts]
+    finally:
+        model.close()
 
 
 class Chooser:

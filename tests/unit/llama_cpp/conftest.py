@@ -112,12 +112,19 @@ def _tokenizer(vocabulary: int) -> dict[str, Any]:
     tokens = ["<|endoftext|>", "<|im_start|>", *letters, *(a + b for a, b in merges)]
     assert len(tokens) <= vocabulary
     added = [
-        {"id": i, "content": tokens[i], "special": True, "normalized": False} for i in range(2)
+        {
+            **{"id": i, "content": tokens[i], "special": True, "normalized": False},
+            **{"single_word": False, "lstrip": False, "rstrip": False},
+        }
+        for i in range(2)
     ]
     return {
         "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "pre_tokenizer": {
+            **{"type": "ByteLevel", "add_prefix_space": False},
+            **{"use_regex": True, "trim_offsets": True},
+        },
         "model": {
             "type": "BPE",
             "vocab": {token: i for i, token in enumerate(tokens)},
