@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +59,41 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
     written = copy.deepcopy(data)
     for override in overrides:
         _apply_override(data, override)
+    suite = _checked({**data, "profile": profile})
+    if isinstance(suite, Suite):
+        return suite
+    where, said = suite
+    blamed = _blamed(overrides, where, {**written, "profile": profile})
+    raise SpecError(f"{blamed or f'{path}:{_line(where, lines, prefix)}'}: {said}")
+
+
+_TRUTHS = frozenset(("chat", "trust_remote_code", "options"))
+"""Keys under which true and false may stand; elsewhere pydantic would make numbers of them."""
+
+
+def _checked(data: dict[str, Any]) -> Suite | tuple[tuple[str | int, ...], str]:
+    """Return the suite, or where it is wrong and what is wrong there."""
+    wrong = next(_truths(data), None)
+    if wrong is not None:
+        dotted = ".".join(map(str, wrong))
+        return wrong, f"{dotted}: true and false are neither numbers nor text; quote what is text"
     try:
-        return Suite.model_validate({**data, "profile": profile})
+        return Suite.model_validate(data)
     except ValidationError as error:
-        where, said = _first_error(error)
-        blamed = _blamed(overrides, where, {**written, "profile": profile})
-        if blamed is None:
-            blamed = f"{path}:{_line(where, lines, prefix)}"
-        raise SpecError(f"{blamed}: {said}") from error
+        return _first_error(error)
+
+
+def _truths(value: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the places at which true or false stands for something else."""
+    if isinstance(value, bool):
+        yield at
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _TRUTHS:
+                yield from _truths(inner, (*at, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _truths(inner, (*at, index))
 
 
 def _apply_profile(
@@ -159,11 +186,7 @@ def _blamed(
 
 
 def _is_suite(data: dict[str, Any]) -> bool:
-    try:
-        Suite.model_validate(data)
-    except ValidationError:
-        return False
-    return True
+    return isinstance(_checked(data), Suite)
 
 
 def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -59,6 +59,8 @@ def test_an_override_is_yaml_at_a_path(suite: Path) -> None:
         ("process_s: 5", "process_s: fast", ":9: budget.process_s: Input should be a valid number"),
         ("models: [default]", "models: []", ":4: models:"),
         ("why: a test", "why: [unclosed", "not YAML"),
+        ("version: 1", "version: true", ":2: version: true and false are neither numbers nor"),
+        ("new_tokens: 4", "new_tokens: [4, yes]", ":8: workloads.0.decode.new_tokens.1: true and"),
         ("suite: mine", "suite: My Suite", ":1: suite: String should match pattern"),
     ],
 )  # fmt: skip
