@@ -69,6 +69,15 @@ def folder_of(path: Path, template: Any, **settings: Any) -> Path:
     return path
 
 
+def begin_with(folder: Path, token: str) -> None:
+    """Make the tokenizer of a folder put a token before every text."""
+    core = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    core.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{token} $A", special_tokens=[(token, core.token_to_id(token))]
+    )
+    core.save(str(folder / "tokenizer.json"))
+
+
 def theirs(folder: Path, talk: list[dict[str, Any]], **how: Any) -> str:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     how = how or {"add_generation_prompt": True}
@@ -138,11 +147,7 @@ def test_special_tokens_are_those_of_transformers(tmp_path: Path) -> None:
 
 def test_what_a_tokenizer_puts_before_a_text_is_known(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "")
-    core = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    core.post_processor = tokenizers.processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 0)]
-    )
-    core.save(str(folder / "tokenizer.json"))
+    begin_with(folder, "<s>")
     assert TextTokenizer(folder).special_tokens().start == (0,)
     assert transformers.AutoTokenizer.from_pretrained(folder).encode("a") == [0, 3]
 
@@ -152,7 +157,11 @@ def test_every_adapter_renders_with_it(adapter: str, tmp_path: Path) -> None:
     kind: Any = adapter_class(adapter)
     folder = tmp_path / "model"
     shutil.copytree(str(resolve_model("effmark-1m", tmp_path).path), folder)
-    (folder / "chat_template.jinja").write_text(TEMPLATES["generation"] + TEMPLATES["json"])
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    template = TEMPLATES["generation"] + TEMPLATES["json"]
+    config["chat_template"] = [{"name": "default", "template": template}]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    begin_with(folder, "<|endoftext|>")
     expected = theirs(folder, TALK)
     if issubclass(kind, ReadsText):  # it has no other way; a graph is not needed to see that
         assert kind.chat is ReadsText.chat
@@ -167,4 +176,5 @@ def test_every_adapter_renders_with_it(adapter: str, tmp_path: Path) -> None:
     assert loaded.chat(TALK) == expected
     special = loaded.special_tokens()
     assert special == TextTokenizer(folder).special_tokens()
+    assert len(special.start) == 1
     loaded.close()

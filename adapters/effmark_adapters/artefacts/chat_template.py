@@ -18,7 +18,7 @@ from typing import Any
 
 from effmark.errors import PrerequisiteError, UnsupportedError
 
-__all__ = ["SPECIAL_TOKENS", "find_template", "render_chat"]
+__all__ = ["SPECIAL_TOKENS", "default_template", "find_template", "render_chat"]
 
 SPECIAL_TOKENS = (
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
@@ -29,30 +29,39 @@ _OPEN = "\ue000goes-on-here\ue001"
 
 
 def find_template(folder: Path, settings: Mapping[str, Any], subject: str) -> str:
-    """Return the template of a folder for plain talk: a file's comes before that of the settings.
-
-    Args:
-        folder: A Hugging Face folder.
-        settings: Its tokenizer_config.json.
-        subject: Whose template it is, for errors.
+    """Return the template of a folder for plain talk.
 
     Raises:
         UnsupportedError: there is none, or several of which none is the default.
     """
+    found = default_template(folder, settings)
+    if found is None:
+        known = ", ".join(sorted(_named_templates(settings)))
+        several = f"chat templates {known}, none of them default"
+        raise UnsupportedError(f"{subject} has {several if known else 'no chat template'}")
+    return found
+
+
+def default_template(folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """Return the template of a folder for plain talk, None where there is none.
+
+    Args:
+        folder: A Hugging Face folder; its `chat_template.jinja` comes first.
+        settings: Its tokenizer_config.json, with one template or several by name.
+    """
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text("utf-8")
+    found = _named_templates(settings).get("default", settings.get("chat_template"))
+    return found if isinstance(found, str) else None
+
+
+def _named_templates(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the templates that settings have by name, none where they have one or none."""
     found = settings.get("chat_template")
-    if isinstance(found, list):  # several named ones
-        found = {entry["name"]: entry["template"] for entry in found}
-    if isinstance(found, dict):
-        known = ", ".join(sorted(found))
-        found = found.get("default")
-        if found is None:
-            raise UnsupportedError(f"{subject} has chat templates {known}, none of them default")
-    if not isinstance(found, str):
-        raise UnsupportedError(f"{subject} has no chat template")
-    return found
+    if isinstance(found, list):
+        return {entry["name"]: entry["template"] for entry in found}
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def render_chat(

@@ -41,7 +41,7 @@ from effmark_adapters.artefacts.hf_folder import hf_folder
 
 __all__ = ["AS_IS", "CONVERTER_VERSION", "GgufFile", "Quantise", "gguf_file", "write_gguf"]
 
-CONVERTER_VERSION = 3
+CONVERTER_VERSION = 4
 """Rises whenever the same source would become another file."""
 AS_IS = "as_is"
 """The precision that asks for the given file, whatever its types."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from effmark.errors import PrerequisiteError, UnsupportedError
-from effmark_adapters.artefacts.chat_template import find_template
+from effmark_adapters.artefacts.chat_template import default_template
 from effmark_adapters.artefacts.gguf_source import Value
 
 __all__ = ["NORMALISER_KEY", "tokenizer_values"]
@@ -62,7 +62,7 @@ def tokenizer_values(folder: Path, config: Mapping[str, Any]) -> Iterator[Value]
         yield from _byte_level(tokenizer, size, folder)
     settings = _settings(folder)
     yield from _special(tokenizer, config, settings)
-    if template := _template(folder, settings):
+    if template := default_template(folder, settings):
         yield Value("tokenizer.chat_template", template, "STRING")
 
 
@@ -163,13 +163,6 @@ def _settings(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
-def _template(folder: Path, settings: dict[str, Any]) -> str | None:
-    try:
-        return find_template(folder, settings, folder.name)
-    except UnsupportedError:  # most base models have none
-        return None
-
-
 def _special(
     tokenizer: dict[str, Any], config: Mapping[str, Any], settings: dict[str, Any]
 ) -> Iterator[Value]:
@@ -183,9 +176,9 @@ def _special(
         if isinstance(number, int) and 0 <= number < int(config["vocab_size"]):
             found[short] = number
             yield Value(f"tokenizer.ggml.{name}_token_id", number, "UINT32")
-    first = _before_a_text(tokenizer)
-    begins = [numbers.get(text) for text in first] == [found.get("bos", -1)]
-    begins = begins or (not first and bool(settings.get("add_bos_token")))
+    # `add_bos_token` in the settings has no effect beside a tokenizer.json, which is read here.
+    first = [numbers.get(text) for text in _before_a_text(tokenizer)]
+    begins = first == [found.get("bos", -1)]
     yield Value("tokenizer.ggml.add_bos_token", begins, "BOOL")
 
 
