@@ -97,6 +97,25 @@ def test_the_rule_of_a_gguf_tokenizer_is_kept(tmp_path: Path) -> None:
     assert TextTokenizer(tmp_path).encode("12in") == [tokens.index("12"), tokens.index("in")]
 
 
+@pytest.mark.parametrize(
+    ("said", "start"),
+    [
+        ({"tokenizer.ggml.add_bos_token": True}, (1,)),
+        ({"tokenizer.ggml.add_bos_token": False}, ()),
+        ({"tokenizer.ggml.pre": "llama-bpe"}, (1,)),
+        ({"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_text_begins_as_llama_cpp_would_begin_it(
+    said: dict[str, Any], start: tuple[int, ...], tmp_path: Path
+) -> None:
+    write_tokenizer({**HEADER, "tokenizer.ggml.bos_token_id": 1, **said}, 64, tmp_path)
+    tokenizer = TextTokenizer(tmp_path)
+    assert tokenizer.special_tokens().start == start
+    assert tokenizer.encode("ab") == [1, 2]
+
+
 def test_a_tokenizer_rule_that_is_not_known_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="'martian'"):
         write_tokenizer({**HEADER, "tokenizer.ggml.pre": "martian"}, 64, tmp_path)

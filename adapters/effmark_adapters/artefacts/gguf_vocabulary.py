@@ -73,7 +73,7 @@ def _tokenizer(header: dict[str, Any], rule: str) -> dict[str, Any]:
         "added_tokens": _added(tokens, header.get("tokenizer.ggml.token_type") or []),
         "normalizer": None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": _SPLITS[rule]},
-        "post_processor": None,
+        "post_processor": _beginning(header, rule),
         "decoder": {**_BYTE_LEVEL, "add_prefix_space": True},
         "model": {
             "type": "BPE",
@@ -87,6 +87,25 @@ def _tokenizer(header: dict[str, Any], rule: str) -> dict[str, Any]:
             "vocab": {token: number for number, token in enumerate(tokens)},
             "merges": [merge.split(" ", 1) for merge in header["tokenizer.ggml.merges"]],
         },
+    }
+
+
+def _beginning(header: dict[str, Any], rule: str) -> dict[str, Any] | None:
+    """Return the step that puts the begin token before a text; None where llama.cpp puts none.
+
+    Where a header does not say it, llama.cpp does it for the tokenizers of Llama 3.
+    """
+    number = header.get("tokenizer.ggml.bos_token_id")
+    if number is None or not header.get("tokenizer.ggml.add_bos_token", rule == "llama-bpe"):
+        return None
+    token = header["tokenizer.ggml.tokens"][number]
+    begin = {"SpecialToken": {"id": token, "type_id": 0}}
+    first, second = ({"Sequence": {"id": n, "type_id": i}} for i, n in enumerate("AB"))
+    return {
+        "type": "TemplateProcessing",
+        "single": [begin, first],
+        "pair": [begin, first, second],
+        "special_tokens": {token: {"id": token, "ids": [int(number)], "tokens": [token]}},
     }
 
 

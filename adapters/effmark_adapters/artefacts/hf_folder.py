@@ -17,7 +17,7 @@ from effmark_adapters.artefacts.lora import MERGE_VERSION, merge
 
 __all__ = ["CONVERTER_VERSION", "hf_folder", "prepared_hf_folder"]
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """Rises whenever the same GGUF file would become another folder."""
 
 
