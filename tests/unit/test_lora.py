@@ -149,6 +149,18 @@ def test_the_hand_computed_sum_stands_in_the_files(base: Path) -> None:
     assert torch.equal(after, before + turned)
 
 
+def test_an_older_adapter_in_a_file_of_torch_is_the_same_model(plain: Path) -> None:
+    from safetensors.torch import load_file
+
+    adapter = write(plain, factors(load(plain), ["model.layers.0.self_attn.q_proj"]))
+    first = load(merged(adapter)).state_dict()
+    new = adapter / "adapter_model.safetensors"
+    torch.save(load_file(new), adapter / "adapter_model.bin")
+    new.unlink()
+    second = load(merged(adapter)).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_ranks_and_alphas_by_pattern_and_rank_stabilised_scaling(base: Path) -> None:
     first, *others = targets(base)
     low = {**factors(load(base), [first], rank=2), **factors(load(base), others)}
@@ -176,7 +188,9 @@ def test_an_embedding_that_changes_leaves_a_head_that_was_the_same_tensor(base: 
     name = next(n for n, m in model.named_modules() if m is model.get_input_embeddings())
     first, second = torch.randn(R, 48) / 5, torch.randn(32, R) / 5
     whole = {f"{name}.lora_embedding_A": first, f"{name}.lora_embedding_B": second}
-    after = load(merged(write(base, {}, whole)))
+    folder = merged(write(base, {}, whole))
+    after = load(folder)
+    assert json.loads((folder / "config.json").read_text())["tie_word_embeddings"] is False
     change = ALPHA / R * (second @ first).T
     table = model.get_input_embeddings().weight
     assert torch.allclose(after.get_input_embeddings().weight, table + change)

@@ -152,6 +152,17 @@ def test_a_hub_id_fails_at_once_when_offline(
         resolve_model("nobody/nothing-at-all", tmp_path)
 
 
+def test_a_plan_downloads_nothing_from_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    asked: list[object] = []
+    monkeypatch.setattr("socket.socket.connect", lambda *where: asked.append(where))
+    with pytest.raises(PrerequisiteError, match="not in the hub's cache; a run downloads it where"):
+        resolve_model("nobody/nothing-at-all", tmp_path, fetch=False)
+    assert asked == []
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"no model 'defualt'.*did you mean 'default'"):
         resolve_model("defualt", tmp_path)
