@@ -80,7 +80,7 @@ def _snapshot(name: str, trust_code: bool, *, local: bool) -> Path:
         ) from error
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise PrerequisiteError(
-            f"model {cut_name(name)!r}: no such folder here and the hub cannot be reached; download "
-            "it where there is a network and pass the folder, or use --model default"
+            f"model {cut_name(name)!r}: no such folder here and the hub cannot be reached; "
+            "download it where there is a network and pass the folder, or use --model default"
         ) from error
     return Path(folder)

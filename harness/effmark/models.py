@@ -90,8 +90,8 @@ def _base(wanted: str, folder: Path, cache: Path, trust_code: bool) -> ModelRef 
         if path.is_dir() and path.resolve() != folder.resolve():
             if is_lora(path):
                 raise SpecError(
-                    f"model folder {str(folder)!r} is a LoRA adapter of {cut_name(wanted)!r}, which "
-                    "is an adapter itself; merge that one with peft first"
+                    f"model folder {str(folder)!r} is a LoRA adapter of {cut_name(wanted)!r}, "
+                    "which is an adapter itself; merge that one with peft first"
                 )
             return folder_model(path.resolve().name, path, trust_code=trust_code, cache=cache)
     if wanted.count("/") != 1 or wanted.startswith((".", "/", "~")):
