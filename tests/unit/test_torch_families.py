@@ -108,6 +108,21 @@ def test_decoding_and_scoring_say_what_one_forward_of_the_source_says(
             assert np.abs(one - other).max() < 1e-3, way
 
 
+def test_a_class_whose_layers_keep_the_state_reads_one_batch_at_a_time(
+    make: Make, load: Load
+) -> None:
+    folder = make("recurrent_gemma", num_hidden_layers=3)  # two recurrent layers, then attention
+    adapter, (prompts, continuations) = load(folder), texts()
+    with pytest.raises(UnsupportedError, match="3 different lengths cannot run together"):
+        adapter.replay(prompts, continuations)
+    expected = reference(folder)
+    for number, prompt in enumerate(prompts):
+        together = adapter.replay([prompt] * 2, [continuations[number]] * 2)
+        assert np.abs(together[1] - expected[number]).max() < 1e-3
+    scored = adapter.log_probs(list(zip(prompts, continuations, strict=True)))
+    assert max(np.abs(o - f).max() for o, f in zip(expected, scored, strict=True)) < 1e-3
+
+
 @pytest.mark.parametrize("family", ["gemma", "gpt2", "mamba", "mixtral", "falcon"])
 @pytest.mark.parametrize("tied", [True, False])
 def test_int8_weights_are_those_of_the_model(

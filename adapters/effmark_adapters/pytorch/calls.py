@@ -52,6 +52,8 @@ class Calls:
     """Whether positions given to it count from 0; some classes count from their padding id."""
     is_padded: bool
     """Whether padding that is masked is not seen."""
+    holds_state: bool
+    """Whether its layers keep the state themselves, so that it can read one batch at a time."""
     switch_tokens: int | None
     """Length above which the rotary frequencies are others (longrope); None where they stay."""
 
@@ -86,9 +88,10 @@ class Calls:
             kind = "none: every step reads the whole text"
         else:
             kind = "recurrent state" if self.is_recurrent else "keys and values"
+        apart = "not together" if self.holds_state else "one forward per length"
         return {
             "cache": kind,
-            "unequal_prompts": "padded on the left" if self.pads(0) else "one forward per length",
+            "unequal_prompts": "padded on the left" if self.pads(0) else apart,
         }
 
 
@@ -108,6 +111,7 @@ def inspect_calls(model: Any) -> Calls:
         counts_from_mask=kind in _FROM_MASK,
         takes_positions="position_ids" in names and not own_positions,
         is_padded="attention_mask" in names and kind not in _UNPADDED,
+        holds_state=any(hasattr(module, "recurrent_states") for module in model.modules()),
         switch_tokens=_switch_tokens(model.config.get_text_config(decoder=True)),
     )
 

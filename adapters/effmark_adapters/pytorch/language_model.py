@@ -111,6 +111,11 @@ class LanguageModel:
         groups = by_length(prompts)
         if len(groups) == 1 or self.calls.pads(room_tokens):
             return self._padded(prompts, room_tokens)
+        if self.calls.holds_state:
+            raise UnsupportedError(
+                f"torch: prompts of {len(groups)} different lengths cannot run together, "
+                f"{type(self.model).__name__} keeps its state in its own layers"
+            )
         parts = [self._padded([prompts[row] for row in rows], room_tokens) for rows in groups]
         return Split(parts, groups)
 
@@ -144,7 +149,8 @@ class LanguageModel:
                 return _last(model(input_ids=ids, **given, **fixed))
             given[name] = cache
             out = model(input_ids=ids, **given, **fixed)
-            cache = self._caches[number] = getattr(out, name)
+            made = getattr(out, name, None)  # some classes only write to what they were given
+            cache = self._caches[number] = cache if made is None else made
             return _last(out)
 
         return forward

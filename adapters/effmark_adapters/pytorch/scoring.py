@@ -173,7 +173,8 @@ class _Scorer:
         if keep is not None:
             given |= calls.keep(keep)
         out = self._model(input_ids=ids, **given)
-        return out.logits, getattr(out, "past_key_values", None)
+        made = getattr(out, "past_key_values", None)  # some classes only write to what they got
+        return out.logits, cache if made is None else made
 
     def shared(self, groups: list[list[Pair]]) -> Iterator[Array]:
         """Score pairs of several contexts on copies of the contexts' keys and values."""
