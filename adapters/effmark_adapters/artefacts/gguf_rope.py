@@ -7,13 +7,13 @@ are not a geometric row GGUF holds a factor for each, by which llama.cpp divides
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from effmark_adapters.artefacts.gguf_families.family import Family, HfConfig, Limit
 from effmark_adapters.artefacts.gguf_source import Tensor
 
-__all__ = ["longrope_limit", "rope_tensors", "rope_values"]
+__all__ = ["llama3_factors", "longrope_limit", "rope_tensors", "rope_values"]
 
 _ROOM = 256
 
@@ -81,21 +81,23 @@ def rope_tensors(config: HfConfig) -> Iterator[Tensor]:
     """Yield the factors of frequencies that a kind of rotation needs."""
     rope = config.rope
     if rope["rope_type"] == "llama3":
-        yield _vector("rope_freqs.weight", _llama3(config, rope))
+        whole = {"rope_theta": 10000.0, **rope}
+        whole["original_max_position_embeddings"] = _original(config, rope)
+        yield _vector("rope_freqs.weight", llama3_factors(whole, config.head_dim))
     if rope["rope_type"] == "longrope":
         yield _vector("rope_factors_long.weight", rope["long_factor"])
         yield _vector("rope_factors_short.weight", rope["short_factor"])
 
 
-def _llama3(config: HfConfig, rope: Any) -> list[float]:
+def llama3_factors(rope: Mapping[str, Any], head_dim: int) -> list[float]:
     """Return 1 for high frequencies, the factor for low ones, and a way between."""
     factor, low, high = (
         float(rope[key]) for key in ("factor", "low_freq_factor", "high_freq_factor")
     )
-    original, base = _original(config, rope), float(rope.get("rope_theta") or 10000.0)
+    original, base = int(rope["original_max_position_embeddings"]), float(rope["rope_theta"])
     factors = []
-    for i in range(0, config.head_dim, 2):
-        wavelength = 2 * math.pi * base ** (i / config.head_dim)
+    for i in range(0, head_dim, 2):
+        wavelength = 2 * math.pi * base ** (i / head_dim)
         if wavelength < original / high:
             factors.append(1.0)
         elif wavelength > original / low:

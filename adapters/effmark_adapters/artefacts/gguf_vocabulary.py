@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from effmark.errors import UnsupportedError
+from effmark_adapters.artefacts.gguf_tokenizer import NORMALISER_KEY
 
 __all__ = ["write_tokenizer"]
 
@@ -66,12 +67,13 @@ def _write(path: Path, value: dict[str, Any]) -> None:
 
 def _tokenizer(header: dict[str, Any], rule: str) -> dict[str, Any]:
     tokens = header["tokenizer.ggml.tokens"]
+    form = header.get(NORMALISER_KEY, "NFC" if rule == "qwen2" else "")
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": _added(tokens, header.get("tokenizer.ggml.token_type") or []),
-        "normalizer": None,
+        "normalizer": {"type": form} if form else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": _SPLITS[rule]},
         "post_processor": _beginning(header, rule),
         "decoder": {**_BYTE_LEVEL, "add_prefix_space": True},
