@@ -29,6 +29,9 @@ _TYPES = {
     19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 29: "IQ1_M", 30: "BF16",
     34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
 }  # fmt: skip
+_DAMAGE = (struct.error, OverflowError, MemoryError, LookupError, RecursionError, TypeError,
+           ValueError)  # fmt: skip
+"""What reading a header raises that is none."""
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
@@ -74,7 +77,7 @@ def gguf_header(path: Path) -> GgufHeader:
         files = int(said.get("split.count") or 1)
         number = int(said.get("split.no", 0)) + 1 if files > 1 else 1
         everything = int(said.get("split.tensors.count", count)) if files > 1 else count
-    except (struct.error, OverflowError, MemoryError, KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path}: the header is damaged: {error}") from error
     return GgufHeader(tensors, number, files, everything)
 

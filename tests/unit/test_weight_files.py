@@ -65,3 +65,11 @@ def test_a_header_that_ends_early_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(PrerequisiteError, match=r"'.*m.gguf' is truncated or damaged"):
         resolve_model(str(path), tmp_path)
+
+
+def test_a_header_nested_without_end_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    key = struct.pack("<Q", 1) + b"a" + struct.pack("<I", 9)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + key + 5000 * struct.pack("<IQ", 9, 1))
+    with pytest.raises(PrerequisiteError, match=r"'.*m.gguf' is truncated or damaged"):
+        resolve_model(str(path), tmp_path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effmark.errors import PrerequisiteError
+from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.gguf_header import gguf_shards
 
 __all__ = ["Source", "Tensor", "Value", "from_gguf", "gguf_files"]
@@ -57,14 +57,22 @@ def from_gguf(path: Path) -> Source:
 
     Raises:
         PrerequisiteError: a file is damaged or missing, or is not the first of several.
+        UnsupportedError: it holds something else than a language model.
     """
     shards = gguf_files(path)
     readers = [_reader_of(shard) for shard in shards]
     header = {value.key: value for value in _header(readers[0])}
-    architecture = str(header["general.architecture"].value)
+    names = {entry.name for reader in readers for entry in reader.tensors}
+    architecture = header["general.architecture"].value if "general.architecture" in header else ""
+    layers = header.get(f"{architecture}.block_count")
+    if layers is None or "token_embd.weight" not in names:
+        raise UnsupportedError(
+            f"{path.name}: a GGUF file of architecture {architecture!r} without "
+            f"{'block_count' if layers is None else 'token_embd.weight'} is no language model"
+        )
     return Source(
-        architecture,
-        int(header[f"{architecture}.block_count"].value),
+        str(architecture),
+        int(layers.value),
         tuple(v for v in header.values() if not v.key.startswith(_OWN)),
         tuple(_from_entry(entry) for reader in readers for entry in reader.tensors),
     )

@@ -166,6 +166,33 @@ def test_a_file_that_is_not_gguf_is_refused(tmp_path: Path) -> None:
         make(of_file(path, tmp_path, "q4_0"))
 
 
+@pytest.mark.parametrize(
+    ("entries", "tensor", "sentence"),
+    [
+        ({}, "v.patch_embd.weight", "architecture 'clip' without block_count is no language"),
+        ({"clip.block_count": 2}, "v.patch_embd.weight", "without token_embd.weight is no"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["as_is", "q8_0"])
+def test_a_file_of_something_else_is_refused(
+    tmp_path: Path, entries: dict[str, int], tensor: str, sentence: str, precision: str
+) -> None:
+    import numpy as np
+    from gguf import GGUFWriter
+
+    path = tmp_path / "mmproj.gguf"
+    writer = GGUFWriter(path, "clip")
+    for key, value in entries.items():
+        writer.add_uint32(key, value)
+    writer.add_tensor(tensor, np.zeros((32, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(UnsupportedError, match=sentence):
+        make(of_file(path, tmp_path, precision))
+
+
 def test_as_is_needs_a_file(tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="is a folder, not a GGUF file"):
         make(tiny.request(tmp_path, "as_is"))
