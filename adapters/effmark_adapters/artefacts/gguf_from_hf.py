@@ -63,8 +63,8 @@ def read_family(folder: Path) -> tuple[Family, HfConfig]:
     path = folder / "config.json"
     if not path.is_file():
         raise PrerequisiteError(f"model folder {str(folder)!r} has no config.json; it needs one")
-    config = HfConfig(json.loads(path.read_text("utf-8")))
-    kind = config.raw.get("model_type")
+    table = json.loads(path.read_text("utf-8"))
+    kind = table.get("model_type")
     family = FAMILIES.get(str(kind))
     if family is None:
         raise UnsupportedError(
@@ -72,9 +72,17 @@ def read_family(folder: Path) -> tuple[Family, HfConfig]:
             f"{', '.join(sorted(FAMILIES))}; convert it with llama.cpp's convert_hf_to_gguf.py and "
             "give the file"
         )
+    config = HfConfig({**family.defaults, **_of_text(table)})
     for reason in _reasons(family, config):
         raise UnsupportedError(f"{folder.name}: config.json has {reason}")
     return family, config
+
+
+def _of_text(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with that of its text part, if it has one, spread out in it."""
+    text = table.get("text_config") or {}
+    named = {key: table[key] for key in ("architectures", "model_type") if key in table}
+    return {**{k: v for k, v in table.items() if k != "text_config"}, **text, **named}
 
 
 def _reasons(family: Family, config: HfConfig) -> Iterator[str]:
@@ -134,9 +142,8 @@ def _kind(value: Any) -> str:
 
 
 def _tensors(folder: Path, family: Family, config: HfConfig) -> Iterator[Tensor]:
-    stored = {
-        name.removeprefix(family.root): value for name, value in stored_tensors(folder).items()
-    }
+    stored = {_short(name, family): value for name, value in stored_tensors(folder).items()}
+    stored = {name: v for name, v in stored.items() if not name.startswith(family.beside)}
     embedding = next(name for name, part in family.ends.items() if part.name == "token_embd")
     tied = bool(config.get("tie_word_embeddings", family.tied))
     if tied:
@@ -148,6 +155,14 @@ def _tensors(folder: Path, family: Family, config: HfConfig) -> Iterator[Tensor]
     yield from rope_tensors(config)
     for names, ours, part in plan:
         yield _tensor(ours, [stored[name] for name in names], part, config)
+
+
+def _short(name: str, family: Family) -> str:
+    """Return a tensor's name less the part of the model that all text has in common."""
+    if family.beside:
+        for part in ("language_model.model.", "model.language_model.", "language_model."):
+            name = name.removeprefix(part)
+    return name.removeprefix(family.root)
 
 
 _Planned = tuple[list[str], str, Part]

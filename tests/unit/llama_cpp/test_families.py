@@ -25,6 +25,7 @@ OFTEN: dict[str, dict[str, Any]] = {
     "falcon": {},
     "gemma2": {**TIED, "query_pre_attn_scalar": 16},
     "gemma3_text": {"query_pre_attn_scalar": 16},
+    "gemma3": TIED,
     "gpt2": {},
     "lfm2": TIED,
     "mamba2": {},
@@ -69,6 +70,16 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
     "llama-3 rotation": ("llama", {"rope_parameters": LLAMA3}),
     "longer context by yarn": ("qwen2", {"rope_parameters": YARN}),
+    "two rotations": (
+        "gemma3_text",
+        {
+            "query_pre_attn_scalar": 16,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "rope_theta": 1e4, "factor": 8.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e3},
+            },
+        },
+    ),
     "wide heads": ("llama", {"head_dim": 32}),
     "one branch after the other": ("gpt_neox", {"use_parallel_residual": False}),
     "groups of heads": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
@@ -241,6 +252,31 @@ def test_a_classifier_is_no_language_model(tiny_models: ModuleType, tmp_path: Pa
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedError, match="would run it as 'LlamaForCausalLM'"):
         read_family(folder)
+
+
+def test_a_published_config_means_what_it_leaves_out(tmp_path: Path) -> None:
+    from effmark_adapters.artefacts.gguf_from_hf import read_family
+
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34}
+    text |= {"intermediate_size": 10240, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}
+    whole = {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}
+    (tmp_path / "config.json").write_text(json.dumps({**whole, "text_config": text}))
+    family, config = read_family(tmp_path)
+    assert family.architecture == "gemma3"
+    assert (config.heads, config.kv_heads, config.head_dim) == (8, 4, 256)
+    assert config.rope["factor"] == 8.0
+
+
+def test_a_config_without_a_needed_number_says_which(
+    tiny_models: ModuleType, tmp_path: Path
+) -> None:
+    from effmark_adapters.artefacts.gguf_file import gguf_file
+
+    folder = tiny_models.make(tmp_path / "model", "llama")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": None}))
+    with pytest.raises(UnsupportedError, match="hidden_size None, which must be a number"):
+        gguf_file(request(folder))
 
 
 def test_an_edited_template_makes_another_file(tiny_models: ModuleType, tmp_path: Path) -> None:

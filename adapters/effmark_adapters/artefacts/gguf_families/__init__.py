@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from effmark_adapters.artefacts.gguf_families.family import Family
-from effmark_adapters.artefacts.gguf_families.gemma import GEMMA, GEMMA2, GEMMA3
+from effmark_adapters.artefacts.gguf_families.gemma import GEMMA, GEMMA2, GEMMA3, GEMMA3_SEEING
 from effmark_adapters.artefacts.gguf_families.gpt import (
     BLOOM,
     FALCON,
@@ -61,6 +61,7 @@ FAMILIES: Mapping[str, Family] = {
     "falcon_mamba": FALCON_MAMBA,
     "gemma": GEMMA,
     "gemma2": GEMMA2,
+    "gemma3": GEMMA3_SEEING,
     "gemma3_text": GEMMA3,
     "glm": GLM,
     "glm4": GLM4,

@@ -172,6 +172,10 @@ class Family:
     """Entries of the header beyond those that all have; None is left out."""
     needs: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     """Values that llama.cpp takes for granted; the first is what an absent setting means."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What a config means that leaves it out, as published ones of this architecture do."""
+    beside: tuple[str, ...] = ()
+    """Beginnings of tensors of another part, the eyes of a model that sees say."""
     root: str = "model."
     layers: str = "layers."
     head: str = "lm_head"

@@ -17,7 +17,7 @@ from effmark_adapters.artefacts.gguf_families.parts import (
     window_values,
 )
 
-__all__ = ["GEMMA", "GEMMA2", "GEMMA3"]
+__all__ = ["GEMMA", "GEMMA2", "GEMMA3", "GEMMA3_SEEING"]
 
 
 GEMMA = Family(
@@ -102,3 +102,16 @@ GEMMA3 = replace(
     ropes=("default", "linear"),
     refuse=_gemma3,
 )
+
+GEMMA3_SEEING = replace(
+    GEMMA3,
+    model="Gemma3ForConditionalGeneration",
+    tied=True,
+    beside=("vision_tower.", "multi_modal_projector."),
+    defaults={  # of Gemma3TextConfig; published configs hold only what differs
+        **{"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256},
+        **{"vocab_size": 262208, "max_position_embeddings": 131072, "sliding_window": 4096},
+        "query_pre_attn_scalar": 256,
+    },
+)
+"""The text part of a model that sees; texts alone reach no other."""
