@@ -95,7 +95,7 @@ def _grouped_attention(
     weights = _weights(scores, getattr(module, "sinks", None))
     weights = weights.reshape(batch, key.shape[1], -1, key.shape[2])
     out = torch.matmul(weights, value).reshape(batch, heads, length, value.shape[3])
-    return out.transpose(1, 2), None
+    return out.transpose(1, 2).contiguous(), None
 
 
 def _weights(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:

@@ -26,14 +26,14 @@ from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
 from effmark_adapters.artefacts.hf_model import load_causal_lm
 from effmark_adapters.artefacts.onnx_arithmetic import rewrite
 from effmark_adapters.artefacts.onnx_step import Step, fix_rope
+from effmark_adapters.graphs.adapter import one_line
 from effmark_adapters.graphs.proof import Proof
 
 __all__ = ["export_lm"]
 
 OPSET = 18
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-_MEMORY = ("not enough memory", "out of memory", "allocate")
-_LONGEST_REASON = 160
+_MEMORY = ("not enough memory", "out of memory", "cannot allocate memory")
 
 
 def export_lm(source: Path, folder: Path, *, trust_remote_code: bool = False) -> None:
@@ -77,6 +77,8 @@ def _export(step: Step, path: Path) -> None:
             )
         assert program is not None
         program.save(str(path), external_data=True)
+    except OSError:  # a full disk says nothing of the model
+        raise
     except Exception as error:  # whatever the exporter raises, the model is what it cannot export
         raise _reason(name, error) from error
     _strip(path)
@@ -87,14 +89,14 @@ def _reason(name: str, error: Exception) -> AdapterError:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
-    texts = [str(e).strip() for e in causes]
-    if any(isinstance(e, MemoryError) for e in causes) or any(
-        words in text.lower() for text in texts for words in _MEMORY
-    ):
+    texts = [str(e) for e in causes]
+    lacking = any(words in text.lower() for text in texts for words in _MEMORY)
+    if lacking or any(isinstance(e, MemoryError) for e in causes):
         return OutOfMemoryError(f"onnx export of {name}: out of memory")
-    first = " ".join(next((t for t in reversed(texts) if t), type(error).__name__).split())
-    short = first if len(first) <= _LONGEST_REASON else f"{first[:_LONGEST_REASON]}…"
-    return UnsupportedError(f"onnx export of {name}: torch {torch.__version__} cannot: {short}")
+    first = next((e for e in reversed(causes) if str(e).strip()), error)
+    return UnsupportedError(
+        f"onnx export of {name}: torch {torch.__version__} cannot: {one_line(first)}"
+    )
 
 
 @contextmanager

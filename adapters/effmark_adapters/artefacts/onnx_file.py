@@ -23,7 +23,7 @@ from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 
 __all__ = ["Blocks", "key_of", "make", "prepared", "read_meta"]
 
-RECIPE = 3
+RECIPE = 4
 """Rises whenever the same source and versions would become another graph."""
 _EXPORTERS = ("torch", "transformers", "onnx", "onnxscript")
 _QUANTISERS = ("onnx", "onnxruntime")
@@ -51,10 +51,11 @@ def make(model: ModelRef, cache: Path, blocks: Blocks | None = None) -> Path:
 
     def build(out: Path) -> None:
         from effmark_adapters.artefacts.onnx_quantise import quantise_blocks
+        from effmark_adapters.graphs.adapter import conversion_errors
 
-        _note(
-            out, {**read_meta(whole), "quantisation": quantise_blocks(whole, out, **asdict(blocks))}
-        )
+        with conversion_errors("onnxruntime", f"onnxruntime: no int{blocks.bits} of this model"):
+            packed = quantise_blocks(whole, out, **asdict(blocks))
+        _note(out, {**read_meta(whole), "quantisation": packed})
 
     what = f"{model.name} as ONNX with {blocks.bits}-bit weights"
     return build_once(

@@ -10,7 +10,8 @@ columns of a padded batch hold nothing, and transformers' own does not.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from transformers.cache_utils import (
 )
 
 from effmark.errors import UnsupportedError
+from effmark_adapters.graphs.adapter import one_line
 
 __all__ = ["Step", "fix_rope"]
 
@@ -87,7 +89,7 @@ class Step(torch.nn.Module):
         """Return which layers keep something, and [heads, size] of each key and value."""
         cache = self._cache([])
         three = torch.zeros(1, 3, dtype=torch.long)
-        with torch.inference_mode():
+        with torch.inference_mode(), _taking_a_cache(self.model):
             self.model(input_ids=three, past_key_values=cache, use_cache=True)
         kept = [i for i, layer in enumerate(cache.layers) if layer.keys is not None]
         if not kept or any(cache.layers[i].keys.ndim != 4 for i in kept):
@@ -106,7 +108,8 @@ def _layer_kinds(model: Any) -> list[type[Any]]:
         raise UnsupportedError(
             f"{name}: it is recurrent, and its state is not carried from step to step in a graph"
         )
-    layers = DynamicCache(config=model.config).layers
+    with _taking_a_cache(model):
+        layers = DynamicCache(config=model.config).layers
     other = [layer for layer in layers if type(layer) not in (*_WHOLE, DummyLayer)]
     if other:
         raise UnsupportedError(
@@ -114,6 +117,18 @@ def _layer_kinds(model: Any) -> list[type[Any]]:
             "keys and values only, which is not carried from step to step in a graph"
         )
     return [DummyLayer if type(layer) is DummyLayer else DynamicLayer for layer in layers]
+
+
+@contextmanager
+def _taking_a_cache(model: Any) -> Iterator[None]:
+    """Turn what a model raises about the usual cache into a refusal."""
+    try:
+        yield
+    except Exception as error:  # each family fails in its own way; none can then be exported
+        raise UnsupportedError(
+            f"onnx export of {type(model).__name__}: it does not run with transformers' cache of "
+            f"one layer each: {type(error).__name__}: {one_line(error)}"
+        ) from error
 
 
 def fix_rope(model: Any) -> int | None:

@@ -31,7 +31,9 @@ import openvino as ov
 from openvino import opset13 as op
 
 from effmark.errors import UnsupportedError
+from effmark_adapters.artefacts.openvino_attention import fuse_attention, replace_node
 from effmark_adapters.artefacts.telemetry import without_telemetry
+from effmark_adapters.graphs.adapter import conversion_errors
 
 __all__ = ["write_ir"]
 
@@ -60,14 +62,16 @@ def write_ir(
         symmetric: Whether there are no zero points.
     """
     meta = json.loads((source / "meta.json").read_text())
-    model = ov.Core().read_model(str(source / "model.onnx"))
-    _share_head(model)
-    _fuse_attention(model)
-    _make_stateful(model)
+    with conversion_errors("openvino", "openvino: the graph of this model cannot be converted"):
+        model = ov.Core().read_model(str(source / "model.onnx"))
+        _share_head(model)
+        fuse_attention(model)
+        _make_stateful(model)
     _prove(model, folder, prove)
     everything = sum(_count(n) for n in _constants(model))
     if precision != "fp32":
-        model = _compressed(model, precision, group_size, symmetric)
+        with conversion_errors("openvino", "openvino: NNCF cannot compress this model"):
+            model = _compressed(model, precision, group_size, symmetric)
     shares = {bits: n / everything for bits, n in sorted(_elements_by_bits(model).items())}
     meta["quantisation"] = _quantisation(precision, group_size, symmetric, meta["tied"], shares)
     ov.save_model(model, str(folder / "model.xml"), compress_to_fp16=False)
@@ -118,78 +122,7 @@ def _share_head(model: Any) -> None:
         table = weight.input_value(0)
         if table.get_node().get_type_name() == "Constant":
             product = op.matmul(node.input_value(0), table, False, True)
-            _replace(node, product)
-
-
-def _fuse_attention(model: Any) -> None:
-    """Put one attention node where the exporter wrote grouped products and a softmax."""
-    for softmax in [n for n in model.get_ops() if n.get_type_name() == "Softmax"]:
-        found = _attention(softmax)
-        if found is None:
-            continue
-        query, key, value, mask, last = found
-        heads = softmax.get_output_partial_shape(0)[1].get_length()
-        unit = op.constant(np.float32(1.0))  # the exporter scales the query itself
-        fused = op.scaled_dot_product_attention(
-            query, _repeated(key, heads), _repeated(value, heads), mask, unit, causal=False
-        )
-        _replace(last, fused)
-    model.validate_nodes_and_infer_types()
-
-
-def _repeated(cache: Any, heads: int) -> Any:
-    """Return keys or values of each KV head once for each query head that shares it."""
-    _, kv_heads, _, size = cache.get_partial_shape()
-    if kv_heads.get_length() == heads:
-        return cache
-    ones = np.ones((1, 1, heads // kv_heads.get_length(), 1, 1), np.float32)
-    copies = op.multiply(op.unsqueeze(cache, op.constant(2)), op.constant(ones))
-    return op.reshape(copies, op.constant([0, heads, -1, size.get_length()]), True)
-
-
-def _attention(softmax: Any) -> tuple[Any, Any, Any, Any, Any] | None:
-    """Return query, key, value, mask and the last node of an attention around a softmax.
-
-    None where it is not `reshape(softmax(reshape(query x transpose(key)) + mask)) x value`.
-    """
-    total = _of_kind(softmax.input_value(0).get_node(), "Add")
-    if total is None:
-        return None
-    parts = [total.input_value(i) for i in (0, 1)]
-    parts.sort(key=lambda output: output.get_node().get_type_name() != "Reshape")
-    scores = _before(parts[0].get_node(), "Reshape", "MatMul")
-    grouped = scores and _of_kind(scores.input_value(0).get_node(), "Reshape")
-    transposed = scores and _of_kind(scores.input_value(1).get_node(), "Transpose")
-    weights = _reader(softmax, "Reshape")
-    product = weights and _reader(weights, "MatMul")
-    last = product and _reader(product, "Reshape")
-    if not (grouped and transposed and last):
-        return None
-    key, value = transposed.input_value(0), product.input_value(1)
-    sizes = [node.get_partial_shape()[3] for node in (grouped.output(0), key, value)]
-    counts = [node.get_partial_shape()[1] for node in (softmax.output(0), key, value)]
-    if not all(d.is_static for d in (*sizes, *counts)) or len({d.get_length() for d in sizes}) > 1:
-        return None
-    query = grouped.input_value(0)
-    return query, key, value, parts[1], last
-
-
-def _of_kind(node: Any, kind: str) -> Any:
-    """Return a node if it is of a kind, else None."""
-    return node if node.get_type_name() == kind else None
-
-
-def _before(node: Any, kind: str, wanted: str) -> Any:
-    """Return what feeds a node of a kind if it is of the wanted kind, else None."""
-    if node.get_type_name() != kind:
-        return None
-    return _of_kind(node.input_value(0).get_node(), wanted)
-
-
-def _reader(node: Any, kind: str) -> Any:
-    """Return the one reader of a node if it is of a kind, else None."""
-    readers = list(node.output(0).get_target_inputs())
-    return _of_kind(readers[0].get_node(), kind) if len(readers) == 1 else None
+            replace_node(node, product)
 
 
 def _make_stateful(model: Any) -> None:
@@ -289,14 +222,6 @@ def _bytes(node: Any) -> int:
 
 def _count(node: Any) -> int:
     return int(np.prod(list(node.get_output_shape(0)), dtype=np.int64))
-
-
-def _replace(old: Any, new: Any) -> None:
-    new.set_friendly_name(old.get_friendly_name())
-    names = old.output(0).get_tensor().get_names()
-    for reader in list(old.output(0).get_target_inputs()):
-        reader.replace_source_output(new.output(0))
-    new.output(0).get_tensor().set_names(names)
 
 
 @contextmanager

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from effmark.adapter import Array, Generation, LoadRequest, OnStep
-from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
+from effmark.errors import AdapterError, EffmarkError, OutOfMemoryError, UnsupportedError
 from effmark_adapters.artefacts.tokenizer import ReadsText, TextTokenizer
 
-__all__ = ["GraphAdapter", "check_length", "check_options", "memory_errors"]
+__all__ = [
+    "GraphAdapter",
+    "check_length",
+    "check_options",
+    "conversion_errors",
+    "memory_errors",
+    "one_line",
+]
 
+_LONGEST_REASON = 200
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "allocate", "out of memory")
 
 
@@ -105,6 +113,27 @@ def memory_errors(name: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or any(w in text.lower() for w in _OUT_OF_MEMORY):
             raise OutOfMemoryError(f"{name}: out of memory: {text[:200]}") from error
         raise
+
+
+@contextmanager
+def conversion_errors(name: str, subject: str) -> Iterator[None]:
+    """Turn whatever a runtime or converter raises about a graph into a refusal in one line.
+
+    Lack of memory stays that: it says nothing of the graph.
+    """
+    try:
+        with memory_errors(name):
+            yield
+    except (EffmarkError, OSError):  # a full disk says nothing of the graph
+        raise
+    except Exception as error:  # they raise classes of their own; what counts is the graph
+        raise UnsupportedError(f"{subject}: {one_line(error)}") from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, on one line and not longer than a sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def check_length(name: str, request: LoadRequest, meta: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ batch padded on the left, then one token at a time, and one of them once more al
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from effmark.errors import EffmarkError, UnsupportedError
-from effmark_adapters.graphs.adapter import memory_errors
+from effmark.errors import UnsupportedError
+from effmark_adapters.graphs.adapter import conversion_errors
 from effmark_adapters.graphs.kv_loop import KvModel, replay
 
 __all__ = ["Proof"]
@@ -28,7 +27,6 @@ TOLERANCE = 1e-3
 STEPS = 5
 SHORT, LONG = 13, 520
 """Tokens of the longest prompt without a window, and at most with one."""
-LONGEST_REASON = 200
 _WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 
 
@@ -84,7 +82,7 @@ class Proof:
             UnsupportedError: with the first difference, or why it does not run.
         """
         subject = f"{runtime}: the graph of model {model!r}"
-        with _running(subject, runtime):
+        with conversion_errors(runtime, f"{subject} does not run"):
             graph = open_graph()
             rows = zip(self.prompts, self.continuations, strict=True)
             alone = [replay(graph, [prompt], [continuation])[0] for prompt, continuation in rows]
@@ -108,20 +106,6 @@ class Proof:
                     f"{where} of {len(self.prompts[row])} tokens, {how}, differ by "
                     f"{difference:.2g} of the largest, more than {TOLERANCE}"
                 )
-
-
-@contextmanager
-def _running(subject: str, runtime: str) -> Iterator[None]:
-    """Turn what a runtime raises about a graph into a refusal, but for lack of memory."""
-    try:
-        with memory_errors(runtime):
-            yield
-    except EffmarkError:
-        raise
-    except Exception as error:  # runtimes raise classes of their own; what counts is the graph
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = (lines or [type(error).__name__])[0][:LONGEST_REASON]
-        raise UnsupportedError(f"{subject} does not run: {reason}") from error
 
 
 def _longest(config: Any, longest_tokens: int | None) -> int:
