@@ -25,7 +25,7 @@ import torch
 from effmark.errors import AdapterError, OutOfMemoryError, UnsupportedError
 from effmark_adapters.artefacts.hf_model import load_causal_lm
 from effmark_adapters.artefacts.onnx_arithmetic import rewrite
-from effmark_adapters.artefacts.onnx_step import Step, fix_rope
+from effmark_adapters.artefacts.onnx_step import Step, fix_rope, longest_with_one_rope
 from effmark_adapters.graphs.adapter import one_line
 from effmark_adapters.graphs.proof import Proof
 
@@ -45,8 +45,9 @@ def export_lm(source: Path, folder: Path, *, trust_remote_code: bool = False) ->
     model = load_causal_lm(
         source, torch.float32, attention="eager", trust_remote_code=trust_remote_code
     )
-    longest = fix_rope(model)
-    proof = Proof.of(model, longest)
+    longest = longest_with_one_rope(model)
+    proof = Proof.of(model, longest)  # before anything is changed
+    fix_rope(model)
     tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
     step = Step(model).eval()
     rewrite(model)

@@ -26,7 +26,7 @@ from transformers.cache_utils import (
 from effmark.errors import UnsupportedError
 from effmark_adapters.graphs.adapter import one_line
 
-__all__ = ["Step", "fix_rope"]
+__all__ = ["Step", "fix_rope", "longest_with_one_rope"]
 
 _WHOLE = (DynamicLayer, DynamicSlidingWindowLayer)
 """Layers of a cache that hold keys and values and nothing else."""
@@ -131,21 +131,32 @@ def _taking_a_cache(model: Any) -> Iterator[None]:
         ) from error
 
 
-def fix_rope(model: Any) -> int | None:
-    """Keep rotary frequencies as they are for short texts; return the longest such, in tokens.
+def longest_with_one_rope(model: Any) -> int | None:
+    """Return the longest text, in tokens, for which a model's rotary frequencies do not change.
 
-    None where the frequencies do not depend on the length of the text.
+    None where they never do.
     """
-    limits: list[int] = []
+    found = [_short(module, layer) for module, kinds in _growing_ropes(model) for layer in kinds]
+    return min(found, default=None)
+
+
+def fix_rope(model: Any) -> None:
+    """Keep rotary frequencies as they are for texts not longer than `longest_with_one_rope`."""
+    for module, growing in list(_growing_ropes(model)):
+        if isinstance(module.rope_type, dict):
+            module.rope_type = {**module.rope_type, **dict.fromkeys(growing, "fixed")}
+        else:
+            module.rope_type = "fixed"
+
+
+def _growing_ropes(model: Any) -> Iterator[tuple[Any, list[str]]]:
+    """Yield modules whose frequencies depend on the length, and for which kinds of layers."""
     for module in model.modules():
         kind = getattr(module, "rope_type", None)
         kinds = kind if isinstance(kind, dict) else {"": kind}
-        growing = {layer: k for layer, k in kinds.items() if k in _GROWING_ROPES}
+        growing = [layer for layer, k in kinds.items() if k in _GROWING_ROPES]
         if growing:
-            limits += [_short(module, layer) for layer in growing]
-            fixed = {**kinds, **dict.fromkeys(growing, "fixed")}
-            module.rope_type = fixed if isinstance(kind, dict) else "fixed"
-    return min(limits, default=None)
+            yield module, growing
 
 
 def _short(module: Any, layer: str) -> int:

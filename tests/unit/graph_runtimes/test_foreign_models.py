@@ -70,10 +70,10 @@ def expected(model: Any) -> list[Any]:
     return found
 
 
-def check_right(model: Any) -> None:
+def check_right(model: Any, changes: dict[str, Any] | None = None) -> None:
     for kind, request in BOTH:
         adapter = kind()
-        adapter.load(model.request(**request))
+        adapter.load(model.request(**request, **(changes or {})))
         found = adapter.replay(PROMPTS, NEXT)
         for row, (got, wanted) in enumerate(zip(found, expected(model), strict=True)):
             assert np.abs(got - wanted).max() < 1e-4, (model.model.name, adapter.name, row)
@@ -91,6 +91,26 @@ def test_other_families_are_decoded_as_they_compute(tiny_models: Any, name: str)
     model = planned.add(name, *RIGHT[name], *BOTH)
     assert planned.prepare() == {}
     check_right(model)
+
+
+@pytest.mark.slow
+def test_a_rope_that_grows_is_right_for_short_texts_and_refused_for_long_ones(
+    tiny_models: Any,
+) -> None:
+    planned = tiny_models()
+    rope: dict[str, Any] = {
+        "rope_type": "longrope",
+        "short_factor": [1.5] * 8,
+        "long_factor": [4.0] * 8,
+    }
+    rope |= {"rope_theta": 10000.0, "original_max_position_embeddings": 64}
+    settings = {"rope_parameters": rope, "original_max_position_embeddings": 64}
+    short = [(a, {"precision": "fp32", "context_tokens": 64}) for a, _ in BOTH]
+    model = planned.add("growing-rope", "phi3", settings, *short, *BOTH)
+    refusals = planned.prepare()["growing-rope"]
+    assert len(refusals) == 2
+    assert all("changes beyond 64 tokens" in text for text in refusals)
+    check_right(model, {"context_tokens": 64})
 
 
 def test_a_state_that_is_not_keys_and_values_is_refused_by_name(windows: Any) -> None:
