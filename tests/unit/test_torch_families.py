@@ -272,6 +272,15 @@ def test_a_state_that_does_not_continue_a_text_is_refused(make: Make, load: Load
         load(make("xlstm"))
 
 
+def test_a_class_that_does_not_run_in_bf16_is_refused(make: Make, load: Load) -> None:
+    for precision in ("bf16", "int8"):
+        said = (
+            f"ReformerModelWithLMHead of transformers .* does not run at {precision}: mixed dtype"
+        )
+        with pytest.raises(UnsupportedError, match=said):
+            load(make("reformer"), precision)
+
+
 def test_a_compiled_step_needs_keys_and_values(make: Make, load: Load) -> None:
     with pytest.raises(UnsupportedError, match="MambaForCausalLM does not have"):
         load(make("mamba"), compile=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from accelerate import init_empty_weights
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -17,6 +18,8 @@ from effmark.adapter import Array
 from effmark.errors import UnsupportedError
 from effmark_adapters.artefacts.facts import weight_files
 from effmark_adapters.artefacts.hf_model import load_causal_lm, make_causal_lm
+from effmark_adapters.pytorch.calls import inspect_calls
+from effmark_adapters.pytorch.devices import memory_errors
 from effmark_adapters.pytorch.packing import (
     Plan,
     check_shares,
@@ -88,9 +91,11 @@ def save_packed(
         trust_remote_code: Whether Python code of the folder may run.
     """
     weights = load_full(folder, torch.bfloat16, trust_remote_code=trust_remote_code)
+    _check_runs(weights.net, "bf16")
     if precision != "bf16":
         weights.plan = pack(weights.net, group if precision == "int4" else 0, int4)
         _check(weights, folder.name, precision)
+        _check_runs(weights.net, precision)
     tensors, aliases = _unique(weights.net)
     tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     save_file(tensors, out / _FILE, metadata={"format": "pt"})
@@ -171,6 +176,21 @@ def _tensor_b(tensor: torch.Tensor) -> int:
         inner, _ = tensor.__tensor_flatten__()
         return sum(_tensor_b(getattr(tensor, name)) for name in inner)
     return tensor.numel() * tensor.element_size()
+
+
+@torch.inference_mode()
+def _check_runs(model: Any, precision: str) -> None:
+    """Refuse a class that does not read a text with weights of this type."""
+    uncached = inspect_calls(model).arguments(use_cache=False)
+    kind, version = type(model).__name__, transformers.__version__
+    try:
+        with memory_errors(f"three tokens of {kind} at {precision}"):
+            model(input_ids=torch.tensor([[1, 2, 3]], device=model.device), **uncached)
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsupportedError(
+            f"torch: {kind} of transformers {version} does not run at {precision}: {reason}"
+        ) from error
 
 
 def _named(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
