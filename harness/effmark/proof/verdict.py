@@ -4,9 +4,11 @@ The class of an artefact is read from its facts, not from its name:
 
 * full precision, 31 bits a weight or more: every log-probability within `EXACT_RATIO` of the
   largest, greedy tokens equal where the reference's margin is clear;
-* half precision, 15 bits or more: the text's meaning is kept to `HALF_KL_RATIO`;
-* low precision: the distance is recorded; past `COLLAPSE_KL_RATIO`, or where fewer than
-  `COLLAPSE_AGREEMENT_RATIO` of the clear answers are the same, the model has collapsed.
+* half precision, 15 bits or more: a divergence within `HALF_KL_RATIO` of what forgetting the text
+  gives, or below `HALF_KL_NATS`;
+* low precision: the distance is recorded; past `COLLAPSE_KL_RATIO` and `COLLAPSE_KL_NATS`, or
+  where fewer than `COLLAPSE_AGREEMENT_RATIO` of the clear answers are the same, the model has
+  collapsed.
 
 Bounds and what was measured for them: docs/design/0011-proof.md.
 """
@@ -30,8 +32,9 @@ FULL_BITS, HALF_BITS = 31.0, 15.0
 EXACT_RATIO = 1e-3
 """Runtimes in fp32 differ by about 1e-6 of the largest logit; a wrong mask, scale or position by
 more than 1e-2."""
-HALF_KL_RATIO = 0.05
-COLLAPSE_KL_RATIO = 0.5
+HALF_KL_RATIO, HALF_KL_NATS = 0.05, 0.01
+COLLAPSE_KL_RATIO, COLLAPSE_KL_NATS = 0.5, 0.1
+"""Both must be passed: a model that hardly reads its text has little to forget, and loses little."""
 COLLAPSE_AGREEMENT_RATIO = 0.5
 
 
@@ -112,7 +115,7 @@ def _spread(row: Tokens) -> float:
 
 def _refuse_distant(measured: Sequence[_Measured], against: str) -> None:
     for one in measured:
-        if not one.distance.kl_ratio <= HALF_KL_RATIO:
+        if one.distance.kl_ratio > HALF_KL_RATIO and one.distance.kl_nats > HALF_KL_NATS:
             raise UnsupportedError(
                 f"does not compute the model: log-probabilities of {one.path} have a divergence of "
                 f"{one.distance.kl_nats:.3g} nats to {against}, {one.distance.kl_ratio:.2g} of "
@@ -124,7 +127,7 @@ def _collapse(measured: Sequence[_Measured], tokens: Sequence[Tokens]) -> str:
     """Return why a model at low precision has collapsed; empty where it has not."""
     for one in measured:
         found = one.distance
-        if not found.kl_ratio <= COLLAPSE_KL_RATIO:
+        if found.kl_ratio > COLLAPSE_KL_RATIO and found.kl_nats > COLLAPSE_KL_NATS:
             return (
                 f"log-probabilities of {one.path} have a divergence of {found.kl_nats:.3g} nats, "
                 f"{found.kl_ratio:.2g} of what forgetting the text gives"

@@ -14,9 +14,10 @@ from effmark.adapter import Generation, LoadRequest
 from effmark.errors import UnsupportedError
 from effmark.models import resolve_model
 from effmark.proof import Answers
+from effmark.proof.distance import distance
 from effmark.proof.prove import prove
 from effmark.proof.reference import reference_answers
-from effmark.proof.trial import rows_of, tokens_of
+from effmark.proof.trial import Rows, rows_of, tokens_of
 from effmark.proof.verdict import level_of, verdict
 from effmark.record import Proof
 from effmark.registry import adapter_class
@@ -152,6 +153,15 @@ def test_little_noise_at_low_precision_has_not(whole: Any, answers: Answers) -> 
     assert found.status == "proven"
     assert found.kl_nats is not None
     assert 0.01 < found.kl_nats < 0.2
+
+
+def test_a_model_that_hardly_reads_its_text_has_little_to_lose() -> None:
+    flat = np.log(np.full((20, 8), 1 / 8, np.float32))
+    nearly = flat + np.random.default_rng(0).normal(0, 0.2, flat.shape).astype("f4")
+    assert distance(flat, nearly).kl_ratio > 1
+    assert verdict("low", [Rows("a text", flat, nearly)], [], "the source").status == "proven"
+    far = flat + np.random.default_rng(0).normal(0, 2, flat.shape).astype("f4")
+    assert verdict("low", [Rows("a text", flat, far)], [], "the source").status == "collapsed"
 
 
 def test_half_precision_is_refused_where_it_loses_the_text(whole: Any, answers: Answers) -> None:
