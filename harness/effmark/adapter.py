@@ -53,6 +53,7 @@ __all__ = [
     "SpecialTokens",
     "TellsSpecialTokens",
     "Tokenizes",
+    "begin",
 ]
 
 Array = Any
@@ -186,6 +187,12 @@ class TellsSpecialTokens(Protocol):
 
     def special_tokens(self) -> SpecialTokens:
         """Return the special tokens of the loaded model."""
+
+
+def begin(adapter: Tokenizes, ids: Sequence[int]) -> list[int]:
+    """Return token ids begun as the model's own tokenizer begins a text, if they are not yet."""
+    start = list(adapter.special_tokens().start) if isinstance(adapter, TellsSpecialTokens) else []
+    return list(ids) if list(ids[: len(start)]) == start else [*start, *ids]
 
 
 @runtime_checkable

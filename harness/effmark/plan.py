@@ -34,6 +34,8 @@ from effmark.units import format_quantity
 
 __all__ = ["Plan", "ProcessPlan", "make_plan", "plan_again", "suite_ref"]
 
+_START_TOKENS = 2
+"""Room for what a tokenizer puts before a text."""
 _CODE_PROMPT_TOKENS = 1024
 """Room for a programming problem and its chat template; longer ones are refused by name."""
 
@@ -300,7 +302,9 @@ def _tokens(cell: Cell) -> int:
         return workload.prompt_tokens + 1
     if isinstance(workload, Code):
         return _CODE_PROMPT_TOKENS + (workload.new_tokens or 0)
-    return workload.context_tokens if isinstance(workload, Text | Tasks) else 512
+    if isinstance(workload, Text):
+        return _START_TOKENS + workload.context_tokens
+    return workload.context_tokens if isinstance(workload, Tasks) else 512
 
 
 def _foreign(model: ModelRef, adapter: str) -> str:

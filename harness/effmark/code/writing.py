@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from effmark.adapter import Generates, Generation, Sampling
+from effmark.adapter import Generates, Generation, Sampling, begin
 from effmark.code.problems import Problem
 from effmark.code.solutions import Sample
 from effmark.errors import UnsupportedError
@@ -85,9 +85,11 @@ class _Prompt:
         """Return the prompt of a problem, as a chat if the model has a template."""
         message = {"role": "user", "content": _ASK.format(problem.prompt)}
         try:
-            return cls(problem, tuple(adapter.encode(adapter.chat([message]))), True)
+            return cls(
+                problem, tuple(begin(adapter, adapter.encode(adapter.chat([message])))), True
+            )
         except UnsupportedError:
-            return cls(problem, tuple(adapter.encode(problem.prompt)), False)
+            return cls(problem, tuple(begin(adapter, adapter.encode(problem.prompt))), False)
 
 
 def _check_room(prompt: _Prompt, workload: Code, facts: ModelFacts) -> None:

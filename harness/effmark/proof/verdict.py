@@ -34,7 +34,7 @@ EXACT_RATIO = 1e-3
 more than 1e-2."""
 HALF_KL_RATIO, HALF_KL_NATS = 0.05, 0.01
 COLLAPSE_KL_RATIO, COLLAPSE_KL_NATS = 0.5, 0.1
-"""Both must be passed: a model that hardly reads its text has little to forget, and loses little."""
+"""Both must be passed: a model that hardly reads its text has little to forget."""
 COLLAPSE_AGREEMENT_RATIO = 0.5
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from effmark.adapter import Generates, Generation, Sampling, Scores
+from effmark.adapter import Generates, Generation, Sampling, Scores, begin
 from effmark.code.cost_records import cost_measurements
 from effmark.code.ledger import attempts_of
 from effmark.code.prices import Prices
@@ -130,7 +130,7 @@ def _ask(
     found: list[str] = []
     for first in range(0, len(sums), workload.batch):
         part = sums[first : first + workload.batch]
-        prompts = tuple(tuple(adapter.encode(one.prompt)) for one in part)
+        prompts = tuple(tuple(begin(adapter, adapter.encode(one.prompt))) for one in part)
         rows: list[list[int]] = [[] for _ in part]
 
         def on_step(ids: Sequence[int | None], rows: list[list[int]] = rows) -> bool:
@@ -156,7 +156,7 @@ def _verified(
     found = []
     for one, texts in zip(sums, rows, strict=True):
         known: dict[str, float] = {}
-        context = adapter.encode(one.prompt)
+        context = begin(adapter, adapter.encode(one.prompt))
         for text in dict.fromkeys(texts):
             continuation = adapter.encode(f"{text}\n")
             start = time.monotonic()

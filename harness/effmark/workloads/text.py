@@ -1,7 +1,8 @@
 """Quality on held-out text: bits per byte, perplexity, KL and top-1 agreement with fp32.
 
 The text is cut into windows that overlap by one token, so that every token but the first is
-predicted exactly once, each from at most `context_tokens` tokens before it. All numbers are
+predicted exactly once, each from at most `context_tokens` tokens before it, and from what the
+model's tokenizer begins a text with: some models are lost without it. All numbers are
 ratios of sums over windows; the windows are what intervals resample. The reference's
 log-probabilities are written once by the baseline cell and read by all others.
 """
@@ -14,7 +15,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from effmark.adapter import Scores
+from effmark.adapter import Scores, begin
 from effmark.cache import build_once
 from effmark.errors import AdapterError, SpecError, UnsupportedError
 from effmark.record import Measured, Missing
@@ -39,7 +40,8 @@ def text(context: Context) -> Findings:
     if not isinstance(adapter, Scores):
         raise UnsupportedError(f"adapter {context.cell.adapter!r} gives no log-probabilities")
     limit = context.facts.context_tokens
-    if limit is not None and workload.context_tokens + 1 > limit:
+    start = tuple(begin(adapter, ()))
+    if limit is not None and len(start) + workload.context_tokens + 1 > limit:
         raise UnsupportedError(
             f"{workload.label}: windows of {workload.context_tokens} tokens exceed the context of "
             f"{limit} tokens of model {context.cell.model.name!r}"
@@ -47,13 +49,14 @@ def text(context: Context) -> Findings:
     content, sha256 = _read(workload.name)
     tokens = _tokens(adapter, content, workload.tokens)
     windows = [
-        tuple(tokens[start : start + workload.context_tokens + 1])
-        for start in range(0, len(tokens) - 1, workload.context_tokens)
+        tuple(tokens[first : first + workload.context_tokens + 1])
+        for first in range(0, len(tokens) - 1, workload.context_tokens)
     ]
-    rows = _score(context, adapter, windows)
-    findings = Findings(notes={"text_sha256": sha256, "tokens": str(len(tokens))})
+    rows = _score(context, adapter, start, windows)
+    notes = {"text_sha256": sha256, "tokens": str(len(tokens)), "begins_with": repr(list(start))}
+    findings = Findings(notes=notes)
     _likelihood(findings, adapter, tokens, windows, rows, workload.context_tokens)
-    _fidelity(context, findings, windows, rows, sha256, workload)
+    _fidelity(context, findings, windows, rows, [sha256, start])
     return findings
 
 
@@ -69,11 +72,14 @@ def _tokens(adapter: Scores, content: str, wanted: int) -> list[int]:
     return tokens
 
 
-def _score(context: Context, adapter: Scores, windows: list[tuple[int, ...]]) -> list[Any]:
+def _score(
+    context: Context, adapter: Scores, start: tuple[int, ...], windows: list[tuple[int, ...]]
+) -> list[Any]:
     rows: list[Any] = []
-    for start in range(0, len(windows), _BATCH):
-        context.progress(f"text window {start + 1} of {len(windows)}")
-        pairs = [(window[:1], window[1:]) for window in windows[start : start + _BATCH]]
+    for first in range(0, len(windows), _BATCH):
+        context.progress(f"text window {first + 1} of {len(windows)}")
+        part = windows[first : first + _BATCH]
+        pairs = [((*start, window[0]), window[1:]) for window in part]
         rows.extend(adapter.log_probs(pairs))
     return rows
 
@@ -110,14 +116,15 @@ def _fidelity(
     findings: Findings,
     windows: list[tuple[int, ...]],
     rows: list[Any],
-    sha256: str,
-    workload: Text,
+    text: list[Any],
 ) -> None:
     """Add KL and top-1 agreement with the reference, or why they are missing."""
+    workload = context.cell.workload
+    assert isinstance(workload, Text)
     key = content_hash(
         [
             context.cell.model.sha256,
-            sha256,
+            text,
             workload.tokens,
             workload.context_tokens,
             context.reference,
