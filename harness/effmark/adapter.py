@@ -54,6 +54,7 @@ __all__ = [
     "TellsSpecialTokens",
     "Tokenizes",
     "begin",
+    "special_tokens",
 ]
 
 Array = Any
@@ -187,6 +188,17 @@ class TellsSpecialTokens(Protocol):
 
     def special_tokens(self) -> SpecialTokens:
         """Return the special tokens of the loaded model."""
+
+
+def special_tokens(adapter: object, facts: ModelFacts) -> SpecialTokens:
+    """Return the special tokens of a model; of its config where the adapter does not tell."""
+    if isinstance(adapter, TellsSpecialTokens):
+        return adapter.special_tokens()
+    bos, eos = (
+        value if type(value := facts.config.get(key)) is int else None
+        for key in ("bos_token_id", "eos_token_id")
+    )
+    return SpecialTokens(bos=bos, eos=eos, ends=() if eos is None else (eos,))
 
 
 def begin(adapter: Tokenizes, ids: Sequence[int]) -> list[int]:

@@ -119,7 +119,7 @@ def measure() -> list[Line]:
             station = Station(process, orders, Silent())
             stack.callback(station.close)
             station.prepare(process)
-            station.load()
+            station.load(None)
             stations.append(station)
         times(stations)  # warm
         with drifting_load():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from effmark.adapter import Generation
+from effmark.adapter import Generation, SpecialTokens
 from effmark.code.problems import ProblemSet
 from effmark.code.writing import Written, spread, write_solutions
 from effmark.errors import UnsupportedError
@@ -70,6 +70,18 @@ def test_a_chat_answers_between_fences_and_ends_there(toy: ProblemSet) -> None:
     assert found[0].sample.text == program + "\n"
     assert model.steps < 2 * len(model.answer)
     assert model.decode(model.generations[0].prompts[0]).startswith("<user>Complete")
+
+
+def test_every_token_that_ends_an_answer_does(toy: ProblemSet) -> None:
+    class Ending(Scripted):
+        def special_tokens(self) -> SpecialTokens:
+            return SpecialTokens(start=(2,), eos=END, ends=(END, ord("!")))
+
+    model = Ending("    return 1\n!    never said", chat=False)
+    found = written(toy, model)
+    assert all("never" not in one.sample.text for one in found)
+    assert {g.stop_ids for g in model.generations} == {(END, ord("!"))}
+    assert {prompt[0] for g in model.generations for prompt in g.prompts} == {2}
 
 
 def test_an_answer_that_is_cut_off_is_taken_as_far_as_it_came(toy: ProblemSet) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from effmark.adapter import Generates, Generation, Sampling, begin
+from effmark.adapter import Generates, Generation, Sampling, begin, special_tokens
 from effmark.code.problems import Problem
 from effmark.code.solutions import Sample
 from effmark.errors import UnsupportedError
@@ -104,19 +104,19 @@ def _check_room(prompt: _Prompt, workload: Code, facts: ModelFacts) -> None:
 class _Answer:
     """A solution as it grows."""
 
-    def __init__(self, adapter: Generates, prompt: _Prompt, end: int | None) -> None:
-        self._adapter, self._prompt, self._end = adapter, prompt, end
+    def __init__(self, adapter: Generates, prompt: _Prompt, ends: Sequence[int]) -> None:
+        self._adapter, self._prompt, self._ends = adapter, prompt, ends
         self._ids: list[int] = []
         self.tokens = 0
         self.ended = False
 
     def add(self, token: int | None) -> None:
-        """Take the next token; None or the end token is the end."""
+        """Take the next token; None or an end token is the end."""
         if self.ended or token is None:
             self.ended = True
             return
         self.tokens += 1
-        if token == self._end:
+        if token in self._ends:
             self.ended = True
             return
         self._ids.append(token)
@@ -145,9 +145,8 @@ def _write(
     number: int,
 ) -> list[Written]:
     """Return one solution of each prompt, written together."""
-    end = facts.config.get("eos_token_id")
-    end_id = end if isinstance(end, int) else None
-    answers = [_Answer(adapter, prompt, end_id) for prompt in prompts]
+    ends = special_tokens(adapter, facts).ends
+    answers = [_Answer(adapter, prompt, ends) for prompt in prompts]
 
     def on_step(ids: Sequence[int | None]) -> bool:
         for answer, token in zip(answers, ids, strict=True):
@@ -159,7 +158,7 @@ def _write(
         prompts=tuple(prompt.ids for prompt in prompts),
         new_tokens=workload.new_tokens or 1,
         sampling=sampling,
-        stop_ids=() if end_id is None else (end_id,),
+        stop_ids=ends,
     )
     start = time.monotonic()
     adapter.generate(generation, on_step)

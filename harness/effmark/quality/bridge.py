@@ -22,9 +22,8 @@ from effmark.adapter import (
     Generation,
     Sampling,
     Scores,
-    SpecialTokens,
-    TellsSpecialTokens,
     Tokenizes,
+    special_tokens,
 )
 from effmark.errors import SpecError, UnsupportedError
 from effmark.quality.answers import Answer
@@ -82,7 +81,7 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         super().__init__()
         self._adapter = adapter
         self._config = facts.config
-        self._special = _special_tokens(adapter, facts)
+        self._special = special_tokens(adapter, facts)
         self._batch, self._sequences = batch, sequences
         self._length = min(facts.context_tokens or context_tokens, context_tokens)
         self._name = str(facts.config.get("model_type", "model"))
@@ -290,17 +289,6 @@ class AdapterLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no type inform
         if number is None:
             raise UnsupportedError(f"the model has no {missing}; lm-eval needs one before a text")
         return number
-
-
-def _special_tokens(adapter: Adapter, facts: ModelFacts) -> SpecialTokens:
-    """Return the special tokens of a model; of its config where the adapter does not tell."""
-    if isinstance(adapter, TellsSpecialTokens):
-        return adapter.special_tokens()
-    bos, eos = (
-        value if type(value := facts.config.get(key)) is int else None
-        for key in ("bos_token_id", "eos_token_id")
-    )
-    return SpecialTokens(bos=bos, eos=eos, ends=() if eos is None else (eos,))
 
 
 def _item(request: Any) -> str:

@@ -13,7 +13,7 @@ from effmark.compare import calibrate
 from effmark.compare.noise import noise_of
 from effmark.errors import SpecError
 from effmark.gate import EXIT_CODES, against_noise, gate, gate_json
-from effmark.record import Advice, Record
+from effmark.record import SCHEMA_VERSION, Advice, Record
 from effmark.report.comparison import gate_markdown, gate_text
 from effmark.stats.ranks import RankRatio
 
@@ -112,8 +112,8 @@ def test_bad_requests_are_refused(
         gate([], one)
     with pytest.raises(SpecError, match="no direction"):
         gate(one, one, metrics=["flops_per_token"])
-    with pytest.raises(SpecError, match="schema version 2"):
-        gate(one, [make_record(schema_version=2)])
+    with pytest.raises(SpecError, match=f"schema version {SCHEMA_VERSION + 1}"):
+        gate(one, [make_record(schema_version=SCHEMA_VERSION + 1)])
     with pytest.raises(SpecError, match="one of each"):
         calibrate([*aa(1, 5, 1.0), make_record(precision="int4")])
 
