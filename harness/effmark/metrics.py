@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["METRICS", "Direction", "Metric", "metric"]
+__all__ = ["LARGEST", "METRICS", "Direction", "Metric", "metric", "possible"]
 
 Direction = Literal["lower", "higher", "none"]
 """Which way is better; `none` for facts that are not a merit."""
@@ -243,6 +243,27 @@ METRICS: dict[str, Metric] = {
                "cost of one time stamp on the null adapter; reported, never subtracted"),
     ),
 }  # fmt: skip
+
+
+_SHARES = {"accuracy", "best_of_n_accuracy", "coverage", "majority_accuracy", "top1_agreement",
+           "weighted_accuracy", "pass_at_1", "pass_at_10", "pass_at_100"}  # fmt: skip
+_ROUNDED = {"bits_per_byte", "kl_divergence", "perplexity"}
+"""Sums of logarithms of float32: an exact 0 can come out a little below."""
+_ROUNDING = 1e-3
+_SIGNED = {"information_capacity", "information_capacity_biased",
+           *(f"net_energy_j_per_{unit}" for unit in _UNITS)}  # fmt: skip
+LARGEST = 1e40
+"""Beyond any quantity here (FLOPs of all computers ever: 1e30); ratios of such numbers can still be
+squared."""
+
+
+def possible(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value that a sample of a metric can have."""
+    if name not in METRICS or name in _SIGNED:
+        return -LARGEST, LARGEST
+    if METRICS[name].unit == "%":
+        return 0.0, 100.0
+    return (-_ROUNDING if name in _ROUNDED else 0.0), (1.0 if name in _SHARES else LARGEST)
 
 
 def metric(name: str) -> Metric:

@@ -12,12 +12,14 @@ Schema history, newest first:
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from effmark.metrics import LARGEST, METRICS, possible
 from effmark.schema import Frozen
-from effmark.spec import Cell, Limits, Outcome, Precision
+from effmark.spec import Cell, Decode, Limits, Outcome, Precision, Prefill
 
 __all__ = [
     "FINAL",
@@ -62,6 +64,27 @@ FINAL: frozenset[Outcome] = frozenset({"ok", "oom", "unsupported", "skipped"})
 
 Validity = Literal["valid", "suspect", "invalid"]
 
+Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""A number that can be squared and summed."""
+Amount = Annotated[float, Field(ge=0, le=LARGEST)]
+Moment = Annotated[float, Field(ge=-1e12, le=1e12)]
+"""Seconds on the clock of a record; 1e12 are 30,000 years."""
+Duration = Annotated[float, Field(ge=0, le=1e12)]
+_LEAST = 1 / LARGEST
+"""What is divided by is nothing at all or this much."""
+
+
+def _divides(amount: float) -> float:
+    if 0 < amount < _LEAST:
+        raise ValueError(f"{amount!r} is too little to divide by")
+    return amount
+
+
+_ROUNDING = 1e-6
+"""Relative difference of two ways to compute one time, and its least value in seconds."""
+_MOST = 1 << 62
+"""Largest count; a counter of the kernel has 64 bits."""
+
 
 class Measured(Frozen):
     """A number that was measured: raw samples and how they become one value."""
@@ -70,9 +93,9 @@ class Measured(Frozen):
     metric: str
     """Name in the table of metrics."""
     unit: str
-    samples: tuple[float, ...] = Field(min_length=1)
+    samples: tuple[Finite, ...] = Field(min_length=1)
     """Raw values in the order of measurement, unrounded; numerators where `weights` is given."""
-    weights: tuple[float, ...] | None = None
+    weights: tuple[Amount, ...] | None = None
     """Denominators (bytes, tokens …) of the samples; the value is then a ratio of sums."""
     estimator: Literal["median", "mean", "ratio", "exp_ratio", "max"] = "median"
     """How samples become the value: `ratio` is sum(samples) / sum(weights), `exp_ratio` its exp."""
@@ -80,6 +103,33 @@ class Measured(Frozen):
     """Where it comes from: `clock`, `proc`, `analytic`, `lm_eval`, `logits`, a probe's name …"""
     group: tuple[str, ...] | None = None
     """What each sample belongs to (a task, a document), where that matters."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Measured:
+        n, row = len(self.samples), METRICS.get(self.metric)
+        for name, others in (("weights", self.weights), ("group", self.group)):
+            if others is not None and len(others) != n:
+                raise ValueError(f"{self.metric}: {len(others)} {name} for {n} samples")
+        if row is not None and self.unit != row.unit:
+            raise ValueError(f"{self.metric}: unit {self.unit!r}, wants {row.unit!r}")
+        if self.weights is not None:
+            _divides(min(filter(None, self.weights), default=1.0))
+        low, high = possible(self.metric)
+        for value in self._extremes():
+            if not low <= value <= high:
+                raise ValueError(f"{self.metric}: {value!r}, wants {low:g} to {high:g}")
+        return self
+
+    def _extremes(self) -> tuple[float, float]:
+        """Return the smallest and the largest sample; of a ratio those of the quotients."""
+        if self.weights is None:
+            return min(self.samples), max(self.samples)
+        quotients = []
+        for sample, weight in zip(self.samples, self.weights, strict=True):
+            if weight == 0 and sample != 0 and not self.metric.startswith("cost_of_pass"):
+                raise ValueError(f"{self.metric}: {sample!r} of nothing: its weight is 0")
+            quotients.append(sample / (weight or 1.0))
+        return min(quotients), max(quotients)
 
 
 class Missing(Frozen):
@@ -98,38 +148,44 @@ Measurement = Annotated[Measured | Missing, Field(discriminator="kind")]
 class EnergyReading(Frozen):
     """The energy of one window, with its provenance and error bounds."""
 
-    joules: float = Field(ge=0)
+    joules: Amount
     """Gross energy of the window."""
-    net_joules: float | None = None
+    net_joules: Finite | None = None
     """Gross less the measured idle power x window; None where no baseline was taken."""
-    idle_w: float | None = None
+    idle_w: Amount | None = None
     """Mean power of the idle baseline."""
     source: Literal["hw_counter", "hw_power_integrated", "external_meter", "model_estimate"]
     scope: str
     """`gpu_board`, `package`, `dram`, `psys`, `wall`, `machine`, `rail:NAME` …"""
     probe: str
     device_id: str
-    start_s: float
+    start_s: Moment
     """Start of the window on the record's clock (the clock of the blocks)."""
-    end_s: float
-    updates_count: int | None = None
-    update_period_s: float | None = None
-    max_gap_s: float | None = None
-    err_window_rel: float | None = None
+    end_s: Moment
+    updates_count: int | None = Field(default=None, ge=0)
+    update_period_s: Amount | None = None
+    max_gap_s: Amount | None = None
+    err_window_rel: Amount | None = None
     """Bound on the relative error of the window itself."""
-    err_sys_rel: float | None = None
+    err_sys_rel: Amount | None = None
     """Relative error of the sensor or the model."""
-    cross_check_rel: float | None = None
+    cross_check_rel: Finite | None = None
     """Counter against integrated power: (counter - integral) / integral."""
-    units: dict[str, float] = {}
+    units: dict[str, Annotated[Amount, AfterValidator(_divides)]] = {}
     """Work done inside the window by interpolation: output_tokens, input_tokens, images …"""
     reasons: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> EnergyReading:
+        if self.end_s < self.start_s:
+            raise ValueError(f"window ends at {self.end_s!r} s, before its start {self.start_s!r}")
+        return self
 
 
 class Rate(Frozen):
     """What one unit of energy or time costs, with its origin."""
 
-    value: float = Field(gt=0)
+    value: float = Field(gt=0, le=LARGEST)
     unit: str
     """`g/kWh`, `USD/kWh`, `USD/h`."""
     source: str
@@ -155,33 +211,45 @@ class Trace(Frozen):
     quantity: Literal["memory_b", "device_memory_b", "power_w", "clock_hz", "temperature_c"]
     source: str
     """What was read: `proc`, `cpufreq`, a probe with its scope or device …"""
-    start_s: float
+    start_s: Moment
     """Start of the first slot on the record's clock (the clock of the blocks)."""
-    slot_s: float = Field(gt=0)
+    slot_s: float = Field(gt=0, le=1e12)
     """Length of a slot."""
-    period_s: float = Field(gt=0)
+    period_s: float = Field(gt=0, le=1e12)
     """Spacing of the reads; what is shorter may be missing."""
     keeps: Literal["max", "mean"]
     """What a slot holds of the reads that fell into it."""
-    values: tuple[float | None, ...] = Field(max_length=200)
+    values: tuple[Finite | None, ...] = Field(max_length=200)
     """One per slot; None where nothing was read."""
 
 
 class Block(Frozen):
     """One timed request or batch, with the moments at which the host got its results."""
 
-    start_s: float
+    start_s: Moment
     """Start on the monotonic clock, relative to the first block of the record."""
-    end_s: float
-    steps_s: tuple[float, ...]
+    end_s: Moment
+    steps_s: tuple[Duration, ...]
     """When each step's results were on the host, relative to `start_s`; one token per sequence."""
-    sequences: int = 1
+    sequences: int = Field(default=1, ge=1, le=_MOST)
     """Sequences (or images) that ran together in this block."""
-    cpu_s: float | None = None
+    cpu_s: Duration | None = None
     """User and system CPU time of the process during the block."""
-    instructions: int | None = None
+    instructions: int | None = Field(default=None, ge=0, le=_MOST)
     """User-mode instructions of all threads of the process during the block."""
-    cycles: int | None = None
+    cycles: int | None = Field(default=None, ge=0, le=_MOST)
+
+    @model_validator(mode="after")
+    def _is_in_order(self) -> Block:
+        if self.end_s < self.start_s:
+            raise ValueError(f"block ends at {self.end_s!r} s, before its start {self.start_s!r}")
+        steps = self.steps_s
+        if list(steps) != sorted(steps):
+            raise ValueError("steps are not in the order of time")
+        longest_s = (self.end_s - self.start_s) * (1 + _ROUNDING) + _ROUNDING
+        if steps and steps[-1] > longest_s:
+            raise ValueError(f"the last step, at {steps[-1]!r} s, lies behind the end of the block")
+        return self
 
 
 class Advice(Frozen):
@@ -221,23 +289,23 @@ class Settings(Frozen):
 class ModelFacts(Frozen):
     """What an adapter knows about the model that it loaded."""
 
-    parameters: int = Field(gt=0)
+    parameters: int = Field(gt=0, le=_MOST)
     """Number of weights, tied ones once."""
-    weights_b: int = Field(gt=0)
+    weights_b: int = Field(gt=0, le=_MOST)
     """Bytes of all weights as the runtime holds them, scales included, tied ones once."""
-    file_b: int = Field(gt=0)
+    file_b: int = Field(gt=0, le=_MOST)
     """Bytes on disk of what the runtime loads."""
-    effective_bits: float = Field(gt=0)
+    effective_bits: float = Field(gt=0, le=LARGEST)
     """8 x weights_b / parameters."""
     kernel: Literal["native", "emulated"]
     """`emulated`: low-bit weights are expanded before the arithmetic; no claim on speed."""
     weights: Literal["trained", "random"]
     weights_source: str
     """Where the full-precision weights come from, `bf16` or for example `dequantised Q4_1`."""
-    kv_bytes_per_token: int | None = None
-    flops_per_unit: float | None = None
+    kv_bytes_per_token: int | None = Field(default=None, ge=0, le=_MOST)
+    flops_per_unit: Amount | None = None
     """FLOPs per decoded token (empty context) or per image; 2 per multiply-add."""
-    context_tokens: int | None = None
+    context_tokens: int | None = Field(default=None, ge=0)
     """Longest context in tokens."""
     config: dict[str, int | float | str | bool | None] = {}
     """The architecture in the keys of a Hugging Face config.json."""
@@ -352,8 +420,19 @@ class Record(Frozen):
     interleaved: str = ""
     """Shared by cells whose blocks took turns: block i of one was measured next to block i of
     the others. Empty for a cell that was measured alone."""
-    elapsed_s: float | None = None
+    elapsed_s: float | None = Field(default=None, ge=0, le=1e9)
     """Wall time that the cell took in all, warm-up and quality included."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Record:
+        year = datetime.datetime.fromisoformat(self.created).year
+        if not 1970 <= year < 9999:
+            raise ValueError(f"created in the year {year}, wants 1970 or later")
+        if isinstance(self.cell.workload, Decode | Prefill):
+            for place, block in enumerate(self.blocks):
+                if not block.steps_s:
+                    raise ValueError(f"blocks.{place}: no steps; a request gives one token or more")
+        return self
 
     def measurement(self, name: str) -> Measured | Missing | None:
         """Return the measurement of a metric, if this record has one."""

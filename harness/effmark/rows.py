@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from effmark.code.cost_rows import COSTS, cost_numbers, priced
 from effmark.energy_numbers import best_readings, energy_numbers
-from effmark.metrics import metric
+from effmark.metrics import LARGEST, metric
 from effmark.model_names import model_key, shown_names
 from effmark.record import EnergyReading, Measured, Missing, Reason, Record
 from effmark.samples import Samples, estimate, metric_samples
@@ -437,6 +437,10 @@ def _relative(row: Row, baseline: Row | None) -> dict[str, Number | Missing]:
         if isinstance(mine, Samples) and isinstance(base, Samples):
             turns = row.record.interleaved and row.record.interleaved == baseline.record.interleaved
             form = paired_ratio_interval if turns else ratio_of_medians_interval
+            if min(*mine.values, *base.values) <= 0:
+                detail = f"{name} is 0 in a block: shorter than the clock can tell"
+                found["speedup"] = _missing("speedup", "undefined", detail)
+                break
             compared = form(list(mine.values), list(base.values))
             found["speedup"] = _from_estimate("speedup", compared, "clock")
             break
@@ -560,18 +564,22 @@ def _utilisation(row: Row) -> dict[str, Number | Missing]:
     facts, environment = row.record.facts, row.record.environment
     if facts is None or environment is None:
         return {}
-    bandwidth = environment.state.get("peak_bandwidth_b_per_s")
-    flops = environment.state.get("peak_flop_per_s")
+    bandwidth, flops = (
+        peak if isinstance(peak, float) and 0 < peak <= LARGEST else None
+        for peak in map(environment.state.get, ("peak_bandwidth_b_per_s", "peak_flop_per_s"))
+    )
     found: dict[str, Number | Missing] = {}
     workload, step = row.record.cell.workload, row.number("tpot_s")
-    if isinstance(workload, Decode) and isinstance(bandwidth, float) and step is not None:
+    if step is not None and step.value <= 0:
+        found["mbu"] = _missing("mbu", "undefined", "a step took no time that the clock can tell")
+    elif isinstance(workload, Decode) and bandwidth is not None and step is not None:
         context = workload.prompt_tokens + workload.new_tokens / 2
         kv = (facts.kv_bytes_per_token or 0) * context * workload.batch
         used = mbu(facts.weights_b, kv, step.value, bandwidth)
         found["mbu"] = _scaled("mbu", used, step)
     rate = row.number("output_token_throughput" if isinstance(workload, Decode)
                       else "prefill_token_throughput")  # fmt: skip
-    if isinstance(flops, float) and rate is not None and facts.flops_per_unit:
+    if flops is not None and rate is not None and facts.flops_per_unit:
         found["mfu"] = _scaled(
             "mfu", mfu(facts.flops_per_unit, rate.value, flops), rate, direct=True
         )
@@ -585,7 +593,7 @@ def _scaled(name: str, value: float, basis: Number, *, direct: bool = False) -> 
     """Return a number that is proportional (or inversely so) to another, with its interval."""
     bounds = (basis.low, basis.high) if direct else (basis.high, basis.low)
     low, high = (
-        None if bound is None else value * (bound / basis.value if direct else basis.value / bound)
+        None if not bound else value * (bound / basis.value if direct else basis.value / bound)
         for bound in bounds
     )
     return Number(value, low, high, metric(name).unit, basis.n, basis.source, basis.method)

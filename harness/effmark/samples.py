@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from effmark.metrics import METRICS
 from effmark.record import Block, Measured, Missing, Reason, Record
 from effmark.spec import Call, Decode, Infer, Prefill
 from effmark.stats import (
@@ -53,16 +54,20 @@ class Samples:
 
     @property
     def per_sample(self) -> Sequence[float]:
-        """Return one number per sample in the unit of the metric: numerator / denominator."""
+        """Return one number per sample in the unit of the metric: numerator / denominator.
+
+        Infinite where there is no denominator: work in no measurable time, a cost without a pass.
+        """
         if self.weights is None:
             return self.values
-        return [v / w for v, w in zip(self.values, self.weights, strict=True)]
+        return [v / w if w else math.inf for v, w in zip(self.values, self.weights, strict=True)]
 
 
 def metric_samples(record: Record) -> dict[str, Samples | Missing]:
     """Return the samples of every metric that this record's workload defines.
 
-    A record without blocks has only what was measured on its own; its outcome says why.
+    A record without blocks has only what was measured on its own; its outcome says why. Numbers of
+    metrics that this version does not know are left out.
     """
     found: dict[str, Samples | Missing] = {}
     workload = record.cell.workload
@@ -73,6 +78,8 @@ def metric_samples(record: Record) -> dict[str, Samples | Missing]:
     elif record.blocks and isinstance(workload, Decode | Prefill):
         found = _of_tokens(record.blocks, workload.prompt_tokens)
     for measurement in record.measurements:
+        if measurement.metric not in METRICS:
+            continue  # of a newer version or a plugin: kept in the journal, counted when reading
         found[measurement.metric] = (
             measurement if isinstance(measurement, Missing) else _of_measured(measurement)
         )

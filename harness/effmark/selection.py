@@ -10,7 +10,7 @@ from effmark.catalogue import Catalogue, CatalogueAbsent, is_large
 from effmark.errors import SpecError
 from effmark.model_names import model_key
 from effmark.record import Record
-from effmark.store import countable, read_records
+from effmark.store import Damage, countable, read_records
 
 __all__ = ["find_record", "pair_cells", "select_records"]
 
@@ -18,20 +18,21 @@ _SHORTEST = 6
 """Digits that an id or a revision needs at least."""
 
 
-def select_records(which: str, results: Path) -> list[Record]:
+def select_records(which: str, results: Path, damage: Damage | None = None) -> list[Record]:
     """Return the records that a name stands for, in journal order.
 
     Args:
         which: a results folder or journal file, or the beginning (6 digits or more) of a record
             id, a run id or a git revision among the records in `results`.
         results: where ids and revisions are looked up.
+        damage: takes up what could not be read of a folder or a file.
 
     Raises:
         SpecError: nothing, or more than one thing, goes by that name.
     """
     path = Path(which)
     if path.exists():
-        found = countable(read_records(path))
+        found = countable(read_records(path, damage))
         if not found:
             raise SpecError(f"{which!r} holds no readable record")
         return found

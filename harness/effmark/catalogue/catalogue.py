@@ -81,6 +81,7 @@ class Catalogue:
                     (folder / MANIFEST).unlink(missing_ok=True)
         damage.places += found.places
         damage.kinds += found.kinds
+        damage.unknown += found.unknown
 
     def _view(self, folder: Path, manifest: Manifest) -> None:
         """Define `attempts`, all records, and `current`, those that count (`store.attempts`)."""

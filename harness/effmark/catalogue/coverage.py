@@ -41,6 +41,8 @@ class Covered:
     records: int = 0
     bad: list[tuple[int, str, str]] = field(default_factory=list)
     """Lines that are no records: number, kind, why."""
+    unknown: int = 0
+    """Numbers of metrics that this version does not know."""
     torn: bool = False
     """Whether bytes follow the last whole line."""
 
@@ -70,6 +72,7 @@ class Covered:
         bad = [(line, Unreadable(kind, why)) for line, kind, why in self.bad]  # type: ignore[arg-type]
         if self.torn:
             bad.append((self.lines + 1, Unreadable("torn", "torn or damaged line")))
+        damage.unknown += self.unknown
         for line, found in bad if self.records else in_short(bad):
             damage.note(path, line, found)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from effmark.catalogue.columns import line_of
 from effmark.catalogue.coverage import Covered, tail_crc
 from effmark.store.damage import Unreadable
-from effmark.store.reading import parse, read_lines
+from effmark.store.reading import parse, read_lines, unknown_numbers
 
 __all__ = ["Reading", "read_some", "readings"]
 
@@ -55,6 +55,7 @@ def read_some(path: Path, covered: Covered) -> Reading:
             covered.bad.append((place.line, found.kind, found.what))
         else:
             covered.records += 1
+            covered.unknown += unknown_numbers(found)
             lines.append(line_of(found, place, covered.number))
         covered.crc = zlib.crc32(raw, covered.crc)
         covered.offset, covered.lines = place.offset + place.length, place.line

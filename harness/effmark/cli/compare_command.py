@@ -8,12 +8,13 @@ import click
 
 from effmark.cli.options import results_option
 from effmark.cli.quantities import ALPHA, MARGIN
+from effmark.cli.rows import say_damage
 from effmark.compare import compare_records, comparison_json
 from effmark.errors import SpecError
 from effmark.record import Record
 from effmark.report.comparison import comparison_markdown, comparison_text
 from effmark.selection import pair_cells, select_records
-from effmark.store import results_folder
+from effmark.store import Damage, results_folder
 
 __all__ = ["command"]
 
@@ -64,7 +65,9 @@ def command(
     with the field that differs, and exit code 12.
     """
     folder = results_folder(results)
-    pairs = pair_cells(select_records(a, folder), select_records(b, folder))
+    damage = Damage()
+    pairs = pair_cells(select_records(a, folder, damage), select_records(b, folder, damage))
+    say_damage(damage)
     if not pairs:
         raise SpecError(f"{a!r} and {b!r} have no cell in common; compare two record ids instead")
     found = [

@@ -12,6 +12,7 @@ from effmark.cache import default_cache
 from effmark.calibration import calibrate_cells, load_calibrations, save_calibrations
 from effmark.cli.options import plan_for, results_option
 from effmark.cli.quantities import ALPHA, MARGIN, Whole
+from effmark.cli.rows import say_damage
 from effmark.compare.noise import FEWEST_PROCESSES, Calibration
 from effmark.energy_numbers import require_energy
 from effmark.errors import SpecError
@@ -21,7 +22,7 @@ from effmark.report.comparison import gate_markdown, gate_text
 from effmark.report.noise import calibration_text
 from effmark.report.progress import show_progress
 from effmark.selection import select_records
-from effmark.store import results_folder
+from effmark.store import Damage, results_folder
 
 __all__ = ["command"]
 
@@ -98,11 +99,14 @@ def command(
         return
     if candidate is None:
         raise SpecError("gate: one side is missing; effmark gate BASELINE CANDIDATE")
-    sides = select_records(baseline, folder), select_records(candidate, folder)
+    damage = Damage()
+    one, two = (select_records(side, folder, damage) for side in (baseline, candidate))
+    say_damage(damage)
     if needs_energy:
-        require_energy([*sides[0], *sides[1]])
+        require_energy([*one, *two])
     result = gate(
-        *sides,
+        one,
+        two,
         margin,
         calibration=load_calibrations(folder),
         alpha=alpha,

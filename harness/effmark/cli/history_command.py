@@ -8,12 +8,13 @@ import json
 import click
 
 from effmark.cli.options import results_option
+from effmark.cli.rows import say_damage
 from effmark.errors import SpecError
 from effmark.history import history
 from effmark.model_names import is_same
 from effmark.report.history import history_text
 from effmark.selection import select_records
-from effmark.store import read_records, results_folder
+from effmark.store import Damage, read_records, results_folder
 
 __all__ = ["command"]
 
@@ -26,7 +27,9 @@ __all__ = ["command"]
 def command(metric: str, record: str | None, results: str | None, as_json: bool) -> None:
     """Show METRIC over all runs of the cell of RECORD (default: of the last record)."""
     folder = results_folder(results)
-    records = list(read_records(folder))
+    damage = Damage()
+    records = list(read_records(folder, damage))
+    say_damage(damage)
     if not records:
         raise SpecError(f"no records in {str(folder)!r}; run `effmark run` first")
     cell = (select_records(record, folder) if record else records)[-1].cell

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from effmark.cli.rows import say_damage
 from effmark.cli.terminal import echo_data
 from effmark.errors import SpecError, StoreError
 from effmark.gathering import Gathered, gather, gather_all
@@ -19,7 +20,6 @@ from effmark.store import results_folder
 
 __all__ = ["command"]
 
-_PLACES_SHOWN = 5
 _HEAD_CHARACTERS = 2000
 _WHOLE = ("json", "csv")
 """Formats that have every cell, however many."""
@@ -97,17 +97,13 @@ def _tell(text: str) -> None:
 
 def _check(found: Gathered, folder: Path, suite: str | None) -> None:
     """Say what could not be read, and refuse a folder that has nothing to show."""
-    places = found.damage.places
-    for place in places[:_PLACES_SHOWN]:
-        click.echo(f"effmark: unreadable line skipped: {place}", err=True)
-    if len(places) > 1:
-        click.echo(f"effmark: {found.damage.summary}", err=True)
+    say_damage(found.damage)
     if found.rows:
         return
     if found.suites:
         present = ", ".join(found.suites)
         raise SpecError(f"no records of suite {suite!r} in {str(folder)!r}; there are: {present}")
-    if places:
+    if found.damage.places:
         raise StoreError(f"results {str(folder)!r}: no readable record; {found.damage.summary}")
     raise StoreError(
         f"results {str(folder)!r}: no journal in it (*.jsonl); wants the folder that "

@@ -10,9 +10,19 @@ from effmark.errors import SpecError
 from effmark.rows import Row, make_rows
 from effmark.store import Damage, read_records
 
-__all__ = ["rows_of"]
+__all__ = ["rows_of", "say_damage"]
 
 _PLACES_SHOWN = 5
+
+
+def say_damage(damage: Damage) -> None:
+    """Say on stderr what could not be read, and what was left out of the rest."""
+    for place in damage.places[:_PLACES_SHOWN]:
+        click.echo(f"effmark: unreadable line skipped: {place}", err=True)
+    if len(damage.places) > 1:
+        click.echo(f"effmark: {damage.summary}", err=True)
+    if damage.left_out:
+        click.echo(f"effmark: {damage.left_out}", err=True)
 
 
 def rows_of(results: Path, suite: str | None) -> list[Row]:
@@ -24,11 +34,7 @@ def rows_of(results: Path, suite: str | None) -> list[Row]:
     """
     damage = Damage()
     records = list(read_records(results, damage))
-    for place in damage.places[:_PLACES_SHOWN]:
-        click.echo(f"effmark: unreadable line skipped: {place}", err=True)
-    if len(damage.places) > _PLACES_SHOWN:
-        more = len(damage.places) - _PLACES_SHOWN
-        click.echo(f"effmark: {more} more unreadable lines skipped", err=True)
+    say_damage(damage)
     wanted = [record for record in records if suite in (None, record.suite.name)]
     if records and not wanted:
         present = ", ".join(sorted({record.suite.name for record in records}))

@@ -117,21 +117,26 @@ def _token_points(row: Row, workload: Decode | Prefill) -> list[tuple[str, str, 
         (
             name,
             "token",
-            _histogram(row, [float(n)] * sequences, bounds, {"gen_ai.token.type": kind}),
+            _histogram(row, [float(n)], bounds, {"gen_ai.token.type": kind}, each=sequences),
         )
         for kind, n in (("input", workload.prompt_tokens), ("output", output))
     ]
 
 
 def _histogram(
-    row: Row, values: Sequence[float], bounds: Sequence[float], more: Mapping[str, str]
+    row: Row,
+    values: Sequence[float],
+    bounds: Sequence[float],
+    more: Mapping[str, str],
+    each: int = 1,
 ) -> dict[str, Any]:
+    """Return the histogram of values, of which every one was seen `each` times."""
     counts = [0] * (len(bounds) + 1)
     for value in values:
-        counts[bisect.bisect_left(bounds, value)] += 1  # a bound belongs to the bucket below it
+        counts[bisect.bisect_left(bounds, value)] += each  # a bound belongs to the bucket below it
     return {
         "attributes": _attributes({**_of_row(row), **more}), **_times(row),
-        "count": str(len(values)), "sum": math.fsum(values),
+        "count": str(len(values) * each), "sum": math.fsum(values) * each,
         "bucketCounts": [str(count) for count in counts], "explicitBounds": list(bounds),
         "min": min(values), "max": max(values),
     }  # fmt: skip

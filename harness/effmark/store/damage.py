@@ -34,12 +34,22 @@ class Damage:
 
     places: list[str] = field(default_factory=list)
     kinds: Counter[Kind] = field(default_factory=Counter)
+    unknown: int = 0
+    """Numbers of metrics that this version does not know, in records that it can read."""
 
     def note(self, path: Path, line: int, found: Unreadable) -> None:
         """Remember one unreadable line; line 0 is the whole file."""
         where = f"{path}:{line}" if line else f"{path}"
         self.places.append(f"{where}: {found.what}")
         self.kinds[found.kind] += 1
+
+    @property
+    def left_out(self) -> str:
+        """Return how many numbers of readable records are left out and why, or an empty text."""
+        if not self.unknown:
+            return ""
+        were = "number of a metric" if self.unknown == 1 else "numbers of metrics"
+        return f"{self.unknown} {were} unknown to this version left out; update effmark"
 
     @property
     def summary(self) -> str:

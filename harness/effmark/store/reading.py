@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from effmark.errors import StoreError
+from effmark.metrics import METRICS
 from effmark.record import SCHEMA_VERSION, Record
 from effmark.regular_files import irregular, open_regular
 from effmark.store.damage import Damage, Unreadable
@@ -23,6 +24,7 @@ __all__ = [
     "place_order",
     "read_lines",
     "read_records",
+    "unknown_numbers",
 ]
 
 _PRESENT = b'{"schema_version":%d,' % SCHEMA_VERSION
@@ -109,6 +111,7 @@ def _of_journal(path: Path, damage: Damage) -> Iterator[Record]:
                 bad.append((place.line, found))
             else:
                 any_good = True
+                damage.unknown += unknown_numbers(found)
                 yield found
     except OSError as error:
         bad.append((0, Unreadable("unreadable", f"cannot be read: {error.strerror}")))
@@ -141,6 +144,11 @@ def read_lines(path: Path, start: int = 0, first: int = 1) -> Iterator[tuple[Pla
             if not raw.isspace():
                 yield Place(path, number, offset, len(raw)), raw
             offset += len(raw)
+
+
+def unknown_numbers(record: Record) -> int:
+    """Return how many numbers of a record are of metrics that this version does not know."""
+    return sum(m.metric not in METRICS for m in record.measurements)
 
 
 def parse(raw: bytes) -> Record | Unreadable:

@@ -10,6 +10,7 @@ import pytest
 from effmark.compare import MetricComparison, calibrate, comparable, compare_records
 from effmark.compare.comparison import comparison_json
 from effmark.errors import SpecError
+from effmark.metrics import METRICS
 from effmark.record import Environment, Measured, ModelFacts, Record
 from effmark.report.comparison import comparison_markdown, comparison_text
 from effmark.spec import Prefill
@@ -170,7 +171,7 @@ def test_no_right_answer_gives_no_ratio(
 def _text(metric: str, estimator: str, samples: Sequence[float]) -> Measured:
     return Measured.model_validate(
         {
-            "metric": metric, "unit": "bit/B", "samples": tuple(samples),
+            "metric": metric, "unit": METRICS[metric].unit, "samples": tuple(samples),
             "weights": (100.0,) * len(samples), "estimator": estimator, "source": "logits",
         }
     )  # fmt: skip
