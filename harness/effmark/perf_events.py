@@ -35,6 +35,8 @@ _EVENTS = {"instructions": (0, 1), "cycles": (0, 0), "task_clock": (1, 1)}
 _SYSCALL_NUMBERS = {"x86_64": 298, "aarch64": 241, "arm64": 241, "riscv64": 241, "ppc64le": 319}
 _ATTR_B = 128  # PERF_ATTR_SIZE_VER7; the kernel accepts a longer one if the tail is zero
 _DISABLED, _INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HV = 1 << 0, 1 << 1, 1 << 5, 1 << 6
+_REMOVE_ON_EXEC = 1 << 36
+"""Since Linux 5.13; an older kernel refuses it as a reserved bit."""
 _TOTAL_TIME_ENABLED, _TOTAL_TIME_RUNNING = 1 << 0, 1 << 1
 _FD_CLOEXEC = 1 << 3
 _IOC_ENABLE, _IOC_DISABLE = 0x2400, 0x2401
@@ -75,24 +77,24 @@ class InstructionCounter:
         inherit: bool = True,
         exclude_kernel: bool = True,
         enabled: bool = False,
+        until_exec: bool = False,
     ) -> None:
         """Open the counter on process `pid` (0: this one), or raise `PrerequisiteError`."""
-        absent = self._open(pid, event, inherit=inherit, user=exclude_kernel, enabled=enabled)
+        flags = _flags(inherit=inherit, user=exclude_kernel, enabled=enabled, until_exec=until_exec)
+        absent = self._open(pid, event, flags)
         if absent is not None:
             raise PrerequisiteError(f"counter {event!r}: {absent.detail}")
 
-    def _open(
-        self, pid: int, event: CounterEvent, *, inherit: bool, user: bool, enabled: bool
-    ) -> CounterAbsent | None:
+    def _open(self, pid: int, event: CounterEvent, flags: int) -> CounterAbsent | None:
         self._fd = -1
         number = _SYSCALL_NUMBERS.get(platform.machine())
         if sys.platform != "linux" or number is None:
             where = f"{sys.platform} on {platform.machine()}"
             return CounterAbsent("not_supported", f"no perf events on {where}; Linux has them")
-        flags = _EXCLUDE_HV
-        flags |= _INHERIT * inherit | _EXCLUDE_KERNEL * user | _DISABLED * (not enabled)
         attr = _attributes(event, flags)
         fd = _libc().syscall(number, attr, pid, -1, -1, ctypes.c_ulong(_FD_CLOEXEC))
+        if fd < 0 and ctypes.get_errno() == errno.EINVAL and flags & _REMOVE_ON_EXEC:
+            return self._open(pid, event, flags & ~_REMOVE_ON_EXEC)
         if fd < 0:
             return _why_absent(ctypes.get_errno())
         self._fd = int(fd)
@@ -138,11 +140,21 @@ def open_counter(
     inherit: bool = True,
     exclude_kernel: bool = True,
     enabled: bool = False,
+    until_exec: bool = False,
 ) -> InstructionCounter | CounterAbsent:
-    """Return an open counter on process `pid` (0: this one), or the reason why there is none."""
+    """Return an open counter on process `pid` (0: this one), or the reason why there is none.
+
+    With `until_exec`, a child that starts another program is not counted from then on.
+    """
     counter = InstructionCounter.__new__(InstructionCounter)
-    absent = counter._open(pid, event, inherit=inherit, user=exclude_kernel, enabled=enabled)
+    flags = _flags(inherit=inherit, user=exclude_kernel, enabled=enabled, until_exec=until_exec)
+    absent = counter._open(pid, event, flags)
     return counter if absent is None else absent
+
+
+def _flags(*, inherit: bool, user: bool, enabled: bool, until_exec: bool) -> int:
+    found = _EXCLUDE_HV | _INHERIT * inherit | _EXCLUDE_KERNEL * user
+    return found | _DISABLED * (not enabled) | _REMOVE_ON_EXEC * until_exec
 
 
 @cache

@@ -31,6 +31,7 @@ from effmark.record import (
     Record,
     SuiteRef,
 )
+from effmark.schema import first_fault
 from effmark.spec import Decode, Prefill
 from effmark.workloads import WORKLOADS, Context, Findings, Measuring
 
@@ -75,9 +76,7 @@ def _told(error: BaseException) -> tuple[Outcome, str]:
     if isinstance(error, PrerequisiteError):
         return "failed_setup", str(error)
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return "crash", f"the adapter gave an impossible value: {where}: {first['msg']}"
+        return "crash", f"the adapter gave an impossible value: {first_fault(error)}"
     if isinstance(error, ModuleNotFoundError):
         return "failed_setup", f"{error}; install it with: pip install 'effmark[all]'"
     if isinstance(error, EffmarkError):

@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Frozen", "canonical_json", "content_hash"]
+__all__ = ["Frozen", "canonical_json", "content_hash", "first_fault"]
 
 
 class Frozen(BaseModel):
@@ -36,3 +36,10 @@ def content_hash(value: Any) -> str:
     Half a surrogate pair, which a model may write, has a hash as any other character has.
     """
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a value, after its place, in one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

@@ -1,17 +1,20 @@
 """CPU time and user-mode instructions of this process, all threads, read around a block.
 
 Physics: `getrusage` sums user and system time of all threads, ended ones included, at about
-microsecond resolution. The instruction counter is opened before any framework starts its threads
-and inherited by them (`inherit`), so it counts every thread that exists by then or later; it
-counts user mode only and is blind to waiting, to cache misses and to accelerators.
+microsecond resolution; children that do part of the work count, too, whether they live or have
+ended, and those of the instruments do not (`kin`). The instruction counter is opened before any
+framework starts its threads and inherited by them (`inherit`), so it counts every thread that
+exists by then or later, and forked children until they become another program (Linux 5.13): the
+sampler is one. It counts user mode only and is blind to waiting, to cache misses and to
+accelerators.
 """
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 
 from effmark.perf_events import CounterAbsent, InstructionCounter, open_counter
+from effmark.probes.kin import WorkTime
 
 __all__ = ["CounterReading", "ProcessCounters"]
 
@@ -29,8 +32,9 @@ class ProcessCounters:
     """The counters of this process; open it before importing a framework."""
 
     def __init__(self) -> None:
-        self._instructions = open_counter(event="instructions", enabled=True)
-        self._cycles = open_counter(event="cycles", enabled=True)
+        self._instructions = open_counter(event="instructions", enabled=True, until_exec=True)
+        self._time = WorkTime()
+        self._cycles = open_counter(event="cycles", enabled=True, until_exec=True)
 
     @property
     def absent(self) -> CounterAbsent | None:
@@ -39,9 +43,8 @@ class ProcessCounters:
 
     def read(self) -> CounterReading:
         """Return the counts now."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         return CounterReading(
-            cpu_s=usage.ru_utime + usage.ru_stime,
+            cpu_s=self._time.read(),
             instructions=_value(self._instructions),
             cycles=_value(self._cycles),
         )

@@ -1,10 +1,11 @@
 """An estimate of CPU energy from CPU time: no sensor, no dependency, no cost.
 
 E = P_idle T + (P_max - P_idle) t / n, where T is the time of the window, t the CPU time of this
-process and its children in it, and n the number of logical CPUs that it may use. The powers per
-CPU come from `data/devices.yaml` by the name of the CPU, or from `effmark doctor --calibrate`,
-which fits them where a meter exists. It is blind to clocks, to the kind of instruction, to memory
-traffic and to accelerators: take it as right within 40 % at best, and never rank by it.
+process and its children in it (those of the instruments left out), and n the number of logical CPUs
+that it may use. The powers per CPU come from `data/devices.yaml` by the name of the CPU, or from
+`effmark doctor --calibrate`, which fits them where a meter exists. It is blind to clocks, to the
+kind of instruction, to memory traffic and to accelerators: take it as right within 40 % at best,
+and never rank by it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ import contextlib
 import json
 import os
 import re
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import psutil
-
 from effmark.cache import default_cache
 from effmark.probes.contract import Target, absent
+from effmark.probes.kin import WorkTime
 from effmark.probes.tables import cpu_powers
 from effmark.record import EnergyReading, Missing
 
@@ -52,6 +51,7 @@ class CpuTimeModel:
         self._cpus = cpus or _usable()
         self._absent: Missing | None = None
         self._start = (0.0, 0.0)
+        self._time = WorkTime()
 
     def open(self, target: Target) -> Missing | None:
         """Return why there is no estimate for a device, or None."""
@@ -63,11 +63,11 @@ class CpuTimeModel:
 
     def start(self) -> None:
         """Begin a window."""
-        self._start = time.monotonic(), _cpu_s()
+        self._start = time.monotonic(), self._time.read()
 
     def stop(self) -> EnergyReading | Missing:
         """Return the estimate of the window."""
-        end_s, cpu_s = time.monotonic(), _cpu_s()
+        end_s, cpu_s = time.monotonic(), self._time.read()
         if self._absent is not None or self._powers is None:
             return self._absent or absent("failed", f"{self.name}: was not opened")
         start_s, before_s = self._start
@@ -119,15 +119,3 @@ def _cpu_name() -> str:
 
 def _usable() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu_s() -> float:
-    """Return the CPU time of this process and its living children in seconds."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    total = own.ru_utime + own.ru_stime
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "effmark.probes.sampler" not in child.cmdline():
-                times = child.cpu_times()
-                total += times.user + times.system
-    return total

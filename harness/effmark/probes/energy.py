@@ -14,11 +14,15 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from effmark.channel import Channel
 from effmark.probes.baseline import with_net
 from effmark.probes.contract import Instrument, Seen, Target, absent
 from effmark.probes.cpu_time import CpuTimeModel
+from effmark.probes.kin import add_instrument, bury_instrument
 from effmark.record import EnergyReading, Missing, Trace
+from effmark.schema import first_fault
 
 __all__ = ["EnergyMeter"]
 
@@ -64,6 +68,7 @@ class EnergyMeter:
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
+        add_instrument(process.pid)
         return process
 
     @property
@@ -126,7 +131,7 @@ class EnergyMeter:
     def stop(self, origin_s: float) -> tuple[list[EnergyReading], list[Missing]]:
         """Return the readings since `start`, on a clock that begins at `origin_s`."""
         end_s = time.monotonic()  # what follows takes its time, which is none of the load's
-        estimate = self._model.stop()
+        estimate = self._estimate()
         readings, failures = self._window(end_s)
         absences = self.missing
         measured = [r for r in readings if r.source != "model_estimate"]
@@ -140,16 +145,23 @@ class EnergyMeter:
                 readings.append(estimate)
         return [_rebased(r, origin_s) for r in readings], [*absences, *failures]
 
+    def _estimate(self) -> EnergyReading | Missing:
+        """Return the model's estimate of the window; an impossible one costs the number only."""
+        try:
+            return self._model.stop()
+        except ValidationError as error:
+            return absent("failed", f"{self._model.name}: {first_fault(error)}")
+
     def close(self) -> None:
         """End the sampler; calling it twice is allowed."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
         try:
-            self._process.wait(timeout=1.0)
+            bury_instrument(self._process, timeout_s=1.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            bury_instrument(self._process)
 
     def _idle(self) -> tuple[EnergyReading, ...]:
         self._send("start")
@@ -172,8 +184,14 @@ class EnergyMeter:
             return [], []
         self.seen = Seen(state=answer["state"], unknown=answer["unknown"])
         self.traces = tuple(Trace.model_validate(t) for t in answer["traces"])
-        readings = [EnergyReading.model_validate(r) for r in answer["readings"]]
-        return readings, [Missing.model_validate(m) for m in answer["missing"]]
+        missing = [Missing.model_validate(m) for m in answer["missing"]]
+        readings: list[EnergyReading] = []
+        for told in answer["readings"]:
+            try:
+                readings.append(EnergyReading.model_validate(told))
+            except ValidationError as error:
+                missing.append(absent("rejected", f"{told.get('probe')}: {first_fault(error)}"))
+        return readings, missing
 
     def _send(self, op: str, **body: Any) -> None:
         if self._channel is None:
@@ -201,7 +219,8 @@ class EnergyMeter:
             self._channel.close()
             self._channel = None
         self._process.kill()
-        code = self._process.wait()
+        bury_instrument(self._process)
+        code = self._process.returncode
         detail = f"{what} (exit {code}); energy of this process is lost"
         self._missing.append(absent("failed", detail))
         self._instruments = ()

@@ -4,24 +4,26 @@ Physics: Linux keeps the largest resident set of each address space (`VmHWM`); w
 `/proc/self/clear_refs` sets it back to the present size, so each window has a peak of its own.
 Polling would miss short peaks. The tree's peak is our own peak plus those of the children, less
 what children share with others now (pages of a forked child count once); an upper bound when they
-do not peak together. Mapped files count while they are resident. `PSS` is the present size with
-shared pages divided among those who share them. A cgroup's peak counts the page cache too, and is
-read only where the group holds nobody else. On CUDA the allocator's two peaks are two numbers:
-what tensors used, and what the allocator held for them.
+do not peak together. Of children that have ended the kernel keeps the largest resident set, which
+begins with that of who started them: it counts where it rose in the window above our own peak, and
+a smaller one is not seen. What the instruments start never counts (`kin`). Mapped files count while
+they are resident. `PSS` is the present size with shared pages divided among those who share them. A
+cgroup's peak counts the page cache too, and is read only where the group holds nobody else. On CUDA
+the allocator's two peaks are two numbers: what tensors used, and what the allocator held for them.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from effmark.cgroups import group_folders
 from effmark.probes.contract import sysfs_root
+from effmark.probes.kin import children
 from effmark.record import Measured, Measurement, Missing
 
 __all__ = ["PeakMemory"]
@@ -40,6 +42,8 @@ class PeakMemory:
         self._ignored = ignored_pids
         """Children that belong to the instrument, not to the workload."""
         self._before_b: int | None = None
+        self._ended_b: int | None = None
+        """Largest resident set of the children that had ended before; None where others lived."""
 
     def start(self) -> None:
         """Set the high-water marks back to the present size, where the kernel lets us."""
@@ -49,6 +53,7 @@ class PeakMemory:
             except OSError:
                 continue  # the peak since the process began is still an upper bound
         self._before_b = self._status("self", "VmRSS")
+        self._ended_b = None if self._pids()[1:] else _largest_ended()
         cuda = _cuda()
         if cuda is not None:
             cuda.reset_peak_memory_stats()
@@ -59,8 +64,10 @@ class PeakMemory:
         if own is None:
             detail = f"{self._proc}/self/status has no VmHWM; Linux with /proc has it"
             return Missing(metric=metric, reason="not_present", detail=detail)
-        children = sum(self._own_peak(pid) for pid in self._pids()[1:])
-        return _bytes(metric, own + children, "proc")
+        living = sum(self._own_peak(pid) for pid in self._pids()[1:])
+        ended = _largest_ended()
+        seen = self._ended_b is not None and ended > max(self._ended_b, own)
+        return _bytes(metric, own + living + (ended if seen else 0), "proc")
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return all that is known of the window: peaks of host and device, growth, PSS."""
@@ -83,8 +90,8 @@ class PeakMemory:
         return tuple(found)
 
     def _pids(self) -> list[str]:
-        children = psutil.Process().children(recursive=True)
-        return ["self", *(str(c.pid) for c in children if c.pid not in self._ignored)]
+        found = (pid for pid in children(self._proc) if pid not in self._ignored)
+        return ["self", *map(str, found)]
 
     def _own_peak(self, pid: str) -> int:
         """Return the peak of a child in bytes, less the pages that it shares now."""
@@ -126,6 +133,10 @@ class PeakMemory:
             if members and members <= ours:
                 return peak
         return None
+
+
+def _largest_ended() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
 def _bytes(metric: str, value: float, source: str) -> Measured:

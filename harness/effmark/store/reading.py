@@ -13,6 +13,7 @@ from effmark.errors import StoreError
 from effmark.metrics import METRICS
 from effmark.record import SCHEMA_VERSION, Record
 from effmark.regular_files import irregular, open_regular
+from effmark.schema import first_fault
 from effmark.store.damage import Damage, Unreadable
 from effmark.store.lines import decode, unseal
 from effmark.store.migrations import upgrade
@@ -163,6 +164,4 @@ def parse(raw: bytes) -> Record | Unreadable:
             return upgraded
         return Record.model_validate(upgraded)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return Unreadable("invalid", f"{where}: {first['msg']}")
+        return Unreadable("invalid", first_fault(error))
