@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from effmark.compare.comparison import ALPHA, MARGIN, check_alpha
 from effmark.compare.differences import Difference, comparable
-from effmark.compare.noise import Calibration, Noise, cell_name
-from effmark.compare.tests import ChosenTest, choose_test
+from effmark.compare.noise import Calibration, against_noise, cell_name, matching
+from effmark.compare.tests import FEWEST_PROCESSES, ChosenTest, choose_test
 from effmark.compare.units import by_process, process_value
 from effmark.compare.verdicts import MetricMissing
 from effmark.errors import SpecError
@@ -27,7 +27,7 @@ from effmark.stats.decisions import check_margin, holm
 from effmark.stats.distributions import t_quantile
 from effmark.stats.ranks import StudentRatio
 
-__all__ = ["EXIT_CODES", "GATED", "GateCheck", "GateResult", "against_noise", "gate", "gate_json"]
+__all__ = ["EXIT_CODES", "GATED", "GateCheck", "GateResult", "gate", "gate_json"]
 
 GateVerdict = Literal["pass", "worse", "undecided", "not_comparable"]
 
@@ -52,10 +52,6 @@ GATED = (
 )
 """Looked at unless told otherwise: few, so that the correction for many costs little."""
 
-FEWEST_PROCESSES = 3
-"""Per side, without calibration: two degrees of freedom each."""
-_AS_GOOD_AS = 1 - 1e-9
-"""One process against those that were calibrated on has the same error twice, but for rounding."""
 POWER = 0.8
 """With which the smallest detectable effect is found."""
 
@@ -229,56 +225,18 @@ def _ask(
         return None
     if not all(len(v) == len(s) for v, s in zip(values, (first, second), strict=True)):
         return _Asked(cell, name, MetricMissing(name, "a record does not have it"), None)
-    machine = first[0].environment.device_class if first[0].environment else ""
-    noise = next(
-        (
-            n
-            for c in calibrations
-            if (c.cell, c.device_class) == (cell, machine) and (n := c.of(name))
-        ),
-        None,
-    )
-    chosen = choose_test(name, first, second, paired=False, calibration=None)
+    calibration = matching(calibrations, first[0])
+    noise = calibration.of(name) if calibration else None
+    chosen = choose_test(name, first, second, paired=interleaved, calibration=calibration)
     if isinstance(chosen, MetricMissing) or chosen.per in ("item", "exact"):
         return _Asked(cell, name, chosen, None)
-    if min(*values[0], *values[1]) <= 0:
-        return _Asked(cell, name, MetricMissing(name, "a value is 0; no ratio"), None)
-    enough = min(len(first), len(second)) >= FEWEST_PROCESSES
-    if noise is None and not enough:
+    if not chosen.decides:
         needed = FEWEST_PROCESSES - min(len(first), len(second))
         reason = f"noise unknown: calibrate this machine, or run {needed} more processes a side"
         return _Asked(cell, name, MetricMissing(name, reason), None)
     test = against_noise(values[0], values[1], noise, interleaved=interleaved)
-    detectable = _detectable(test, margin, alpha)
-    n_a, n_b = len(first), len(second)
-    return _Asked(
-        cell, name, ChosenTest(test, test.value, "process", n_a, n_b, name=test.name), detectable
-    )
-
-
-def against_noise(
-    a: Sequence[float], b: Sequence[float], noise: Noise | None, *, interleaved: bool = False
-) -> StudentRatio:
-    """Return the t test of the logarithms of processes' values; the larger noise counts.
-
-    Args:
-        a: one value above 0 per process of the baseline.
-        b: those of the candidate.
-        noise: what A/A runs showed; None to go by the spread within the sides.
-        interleaved: whether processes of both sides took turns.
-    """
-    sides = [[math.log(v) for v in side] for side in (a, b)]
-    means = [math.fsum(side) / len(side) for side in sides]
-    square = math.fsum((x - m) ** 2 for s, m in zip(sides, means, strict=True) for x in s)
-    df = len(a) + len(b) - 2
-    observed = math.sqrt(square / df * (1 / len(a) + 1 / len(b))) if df > 0 else 0.0
-    ratio = math.exp(means[1] - means[0])
-    if noise is not None:
-        error = noise.error(len(a), len(b), interleaved=interleaved)
-        if error >= observed * _AS_GOOD_AS or df < FEWEST_PROCESSES:
-            name = "Student's t, calibrated noise"
-            return StudentRatio(ratio, max(error, observed), noise.df, name)
-    return StudentRatio(ratio, observed, df, "Student's t over processes")
+    chosen = replace(chosen, test=test, name=test.name)
+    return _Asked(cell, name, chosen, _detectable(test, margin, alpha))
 
 
 def _detectable(test: StudentRatio, margin: float, alpha: float) -> float:

@@ -6,10 +6,12 @@ import json
 
 import click
 
+from effmark.calibration import load_calibrations
 from effmark.cli.options import results_option
 from effmark.cli.quantities import ALPHA, MARGIN
 from effmark.cli.rows import say_damage
 from effmark.compare import compare_records, comparison_json
+from effmark.compare.noise import matching
 from effmark.errors import SpecError
 from effmark.record import Record
 from effmark.report.comparison import comparison_markdown, comparison_text
@@ -70,6 +72,7 @@ def command(
     say_damage(damage)
     if not pairs:
         raise SpecError(f"{a!r} and {b!r} have no cell in common; compare two record ids instead")
+    calibrations = load_calibrations(folder)
     found = [
         compare_records(
             one,
@@ -79,6 +82,7 @@ def command(
             metrics=metrics or None,
             paired=paired or _took_turns(one, two),
             allow=allow,
+            calibration=matching(calibrations, one[-1]),
         )
         for one, two in pairs
     ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from effmark.compare.differences import Difference, comparable, scope_of
 from effmark.compare.noise import Calibration, cell_name
-from effmark.compare.tests import ChosenTest, choose_test
-from effmark.compare.units import by_process, process_value
+from effmark.compare.tests import FEWEST_PROCESSES, ChosenTest, choose_test
+from effmark.compare.units import by_process
 from effmark.compare.verdicts import (
     MetricComparison,
     MetricMissing,
@@ -20,7 +19,7 @@ from effmark.compare.verdicts import (
     verdict_of,
 )
 from effmark.errors import SpecError
-from effmark.metrics import METRICS, metric
+from effmark.metrics import METRICS, Direction, metric
 from effmark.record import SCHEMA_VERSION, Record
 from effmark.samples import Samples, metric_samples
 from effmark.stats.decisions import RatioTest, check_margin, equivalence_p, holm
@@ -31,13 +30,15 @@ MARGIN = 0.02
 """Differences within 2 % count as the same unless told otherwise."""
 ALPHA = 0.05
 
-_SAME_TEST_AS = {
-    "output_token_throughput": "e2e_latency_s",
-    "decode_token_throughput": "tpot_s",
-    "prefill_token_throughput": "ttft_s",
-    "image_throughput": "latency_s",
+_TOO_FEW = (
+    f"fewer than {FEWEST_PROCESSES} processes a side decide nothing: `effmark run SUITE "
+    f"--repetitions {FEWEST_PROCESSES}` on both sides would, or `effmark gate --calibrate SUITE`"
+)
+_UNDECIDABLE = {
+    "block": "one process a side, and the interval is of these two only; " + _TOO_FEW,
+    "pair": "one process a side in turns, and the interval is of these two only; " + _TOO_FEW,
 }
-"""Rates of constant work are the reciprocals of times: one hypothesis, counted once by Holm."""
+"""By what was compared: why there is no verdict, and what would give one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def compare_records(
         metrics: names to compare; None for all but percentiles, whose samples rarely suffice.
         paired: whether the blocks of the two records were interleaved.
         allow: fields that may differ although they spoil metrics (`model.sha256`, say).
-        calibration: noise of this machine, for sides of a single process.
+        calibration: noise of this machine; without it, sides of fewer than three processes are
+            undecided where chance is in a metric.
 
     Raises:
         SpecError: no records, a bad margin or alpha, or a record of another schema version.
@@ -121,7 +123,7 @@ def compare_records(
             missing.append(found)
         else:
             chosen[name] = found
-    compared = _judged(chosen, good, margin, alpha)
+    compared = _judged(chosen, margin, alpha)
     return replace(shown, metrics=compared, missing=tuple(missing))
 
 
@@ -181,59 +183,56 @@ def _is_percentile(name: str) -> bool:
 
 
 def _judged(
-    chosen: dict[str, ChosenTest],
-    good: Sequence[Sequence[Record]],
-    margin: float,
-    alpha: float,
+    chosen: dict[str, ChosenTest], margin: float, alpha: float
 ) -> tuple[MetricComparison, ...]:
     """Return the comparisons with p-values adjusted for the number of hypotheses."""
-    tested = {n: c.test for n, c in chosen.items() if c.test is not None}
-    raw = {
-        n: p if (p := chosen[n].p) is not None else two_sided_p(test) for n, test in tested.items()
-    }
-    same = {n: equivalence_p(test, margin) for n, test in tested.items()}
+    tested = {n: c for n, c in chosen.items() if c.decides and c.test is not None}
+    raw = {n: two_sided_p(c.test) if c.p is None else c.p for n, c in tested.items() if c.test}
+    same = {n: equivalence_p(c.test, margin) for n, c in tested.items() if c.test}
     adjusted, adjusted_same = _adjusted(raw), _adjusted(same)
     return tuple(
         _compared(
             name,
             one,
-            (_value(good[0], name), _value(good[1], name)),
             (raw.get(name), adjusted.get(name), adjusted_same.get(name)),
             margin,
             alpha,
-            alpha / max(1, len(_hypotheses(raw))),
+            alpha / max(1, len(raw)),
         )
         for name, one in chosen.items()
     )
 
 
-def _value(records: Sequence[Record], name: str) -> float:
-    """Return the value of a metric that was compared, the mean over processes."""
-    values = [v for record in records if (v := process_value(record, name)) is not None]
-    return math.fsum(values) / len(values)
-
-
 def _compared(
     name: str,
     one: ChosenTest,
-    values: tuple[float, float],
     p: tuple[float | None, float | None, float | None],
     margin: float,
     alpha: float,
     alpha_each: float,
 ) -> MetricComparison:
     row = metric(name)
-    _, adjusted, same = p
-    if adjusted is None or same is None:  # exact: no chance in it
-        adjusted_or_none, same_or_none = 0.0, 0.0 if _within(one.ratio, margin) else 1.0
-    else:
-        adjusted_or_none, same_or_none = adjusted, same
-    verdict = verdict_of(one.ratio, row.direction, adjusted_or_none, same_or_none, alpha)
+    verdict = _verdict(one, row.direction, p, margin, alpha)
     low, high, more, notes = _precision(one, verdict, margin, alpha, alpha_each)
     return MetricComparison(
-        name, row.unit, row.direction, *values, one.ratio, low, high, 1 - alpha, one.name, one.per,
-        one.n_a, one.n_b, *p, verdict, more, (*one.notes, *notes),
+        name, row.unit, row.direction, *one.values, one.ratio, low, high, 1 - alpha, one.name,
+        one.per, one.n_a, one.n_b, *p, verdict, more, (*one.notes, *notes),
     )  # fmt: skip
+
+
+def _verdict(
+    one: ChosenTest,
+    direction: Direction,
+    p: tuple[float | None, float | None, float | None],
+    margin: float,
+    alpha: float,
+) -> Verdict:
+    if not one.decides:
+        return "undecided"
+    _, differs, same = p
+    if differs is None or same is None:  # exact: no chance in it
+        differs, same = 0.0, 0.0 if _within(one.ratio, margin) else 1.0
+    return verdict_of(one.ratio, direction, differs, same, alpha)
 
 
 def _within(ratio: float, margin: float) -> bool:
@@ -247,6 +246,8 @@ def _precision(
     if one.test is None:
         return one.ratio, one.ratio, None, ()
     low, high = one.test.bounds(1 - alpha) or (None, None)
+    if not one.decides:
+        return low, high, None, (_UNDECIDABLE.get(one.per, _TOO_FEW),)
     if verdict != "undecided":
         return low, high, None, ()
     more = more_samples(one.test, min(one.n_a, one.n_b), margin, alpha_each)
@@ -259,23 +260,9 @@ def _reach(test: RatioTest, alpha: float) -> tuple[str, ...]:
     return ()
 
 
-def _hypotheses(p_values: dict[str, float]) -> dict[str, float]:
-    """Return the p-values to correct for; a rate that repeats its time's is not counted twice."""
-    return {
-        name: p
-        for name, p in p_values.items()
-        if not math.isclose(p, p_values.get(_SAME_TEST_AS.get(name, ""), math.nan), rel_tol=1e-6)
-    }
-
-
 def _adjusted(p_values: dict[str, float]) -> dict[str, float]:
     """Return Holm-adjusted p-values."""
-    unique = _hypotheses(p_values)
-    adjusted = dict(zip(unique, holm(list(unique.values())), strict=True))
-    return {
-        name: adjusted[name] if name in adjusted else adjusted[_SAME_TEST_AS[name]]
-        for name in p_values
-    }
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

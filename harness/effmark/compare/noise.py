@@ -19,9 +19,14 @@ from effmark.record import Record
 from effmark.stats.decisions import check_margin
 from effmark.stats.dependence import rank_autocorrelation
 from effmark.stats.distributions import t_quantile
+from effmark.stats.ranks import StudentRatio
 
-__all__ = ["Calibration", "Noise", "calibrate"]
+__all__ = ["Calibration", "Noise", "against_noise", "calibrate", "cell_name", "matching"]
 
+_AS_GOOD_AS = 1 - 1e-9
+"""One process against those that were calibrated on has the same error twice, but for rounding."""
+FEWEST_SPREAD = 3
+"""Degrees of freedom of the sides' own spread from which on it counts beside calibrated noise."""
 FEWEST_PROCESSES = 5
 """Below this the spread is known to worse than a factor of 2.9 (chi-square, 4 degrees, 95 %)."""
 
@@ -145,3 +150,35 @@ def cell_name(record: Record) -> str:
     return f"{model} · {cell.adapter} {cell.precision}{options} {cell.device} · " + (
         cell.workload.label
     )
+
+
+def matching(calibrations: Iterable[Calibration], record: Record) -> Calibration | None:
+    """Return the calibration of a record's cell on its machine, if there is one."""
+    machine = record.environment.device_class if record.environment else ""
+    wanted = (cell_name(record), machine)
+    return next((c for c in calibrations if (c.cell, c.device_class) == wanted), None)
+
+
+def against_noise(
+    a: Sequence[float], b: Sequence[float], noise: Noise | None, *, interleaved: bool = False
+) -> StudentRatio:
+    """Return the t test of the logarithms of processes' values; the larger noise counts.
+
+    Args:
+        a: one value above 0 per process of the baseline.
+        b: those of the candidate.
+        noise: what A/A runs showed; None to go by the spread within the sides.
+        interleaved: whether processes of both sides took turns.
+    """
+    sides = [[math.log(v) for v in side] for side in (a, b)]
+    means = [math.fsum(side) / len(side) for side in sides]
+    square = math.fsum((x - m) ** 2 for s, m in zip(sides, means, strict=True) for x in s)
+    df = len(a) + len(b) - 2
+    observed = math.sqrt(square / df * (1 / len(a) + 1 / len(b))) if df > 0 else 0.0
+    ratio = math.exp(means[1] - means[0])
+    if noise is not None:
+        error = noise.error(len(a), len(b), interleaved=interleaved)
+        if error >= observed * _AS_GOOD_AS or df < FEWEST_SPREAD:
+            name = "Student's t, calibrated noise"
+            return StudentRatio(ratio, max(error, observed), noise.df, name)
+    return StudentRatio(ratio, observed, df, "Student's t over processes")

@@ -14,8 +14,8 @@ from typing import Literal
 
 from effmark.compare.comparison import ALPHA
 from effmark.compare.noise import FEWEST_PROCESSES, Calibration, Noise, calibrate, cell_name
+from effmark.compare.tests import FEWEST_PROCESSES as FEWEST_A_SIDE
 from effmark.compare.units import by_process, process_value
-from effmark.gate import FEWEST_PROCESSES as FEWEST_A_SIDE
 from effmark.gate import GATED, GateCheck, GateResult, gate
 from effmark.metrics import metric
 from effmark.record import Missing, Record

@@ -10,7 +10,7 @@ from statistics import fmean, median
 import pytest
 
 from effmark.compare import calibrate
-from effmark.compare.noise import noise_of
+from effmark.compare.noise import against_noise, noise_of
 from effmark.errors import SpecError
 from effmark.gate import EXIT_CODES, against_noise, gate, gate_json
 from effmark.record import SCHEMA_VERSION, Advice, Record
