@@ -104,7 +104,7 @@ model = ModelRef(name="m", task="lm", kind="hf", sha256="0" * 64)
 cell = Cell(model=model, adapter="a", precision="p", device="cpu", threads=1,
             workload=Prefill(prompt_tokens=1), suite_sha256="0")
 suite = SuiteRef(name="s", version=1, sha256="0", profile="default")
-record = Record(id="r", run_id="r", process_id="p", created="now", suite=suite, cell=cell,
+record = Record(id="r", run_id="r", process_id="p", created="2026-11-22", suite=suite, cell=cell,
                 outcome="crash", detail="x" * 3000)
 journal = Journal(Path(sys.argv[1]), "s", 1)
 try:
