@@ -12,7 +12,7 @@ import pytest
 from effmark.compare import calibrate
 from effmark.compare.noise import against_noise, noise_of
 from effmark.errors import SpecError
-from effmark.gate import EXIT_CODES, against_noise, gate, gate_json
+from effmark.gate import EXIT_CODES, gate, gate_json
 from effmark.record import SCHEMA_VERSION, Advice, Record
 from effmark.report.comparison import gate_markdown, gate_text
 from effmark.stats.ranks import RankRatio
