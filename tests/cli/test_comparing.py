@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from effmark.compare import Comparison, compare_records
 from effmark.spec import Limits
 from effmark.store import Journal, read_records
 
@@ -113,3 +118,31 @@ def test_eval_runs_a_local_task_file(effmark: Command, tmp_path: Path) -> None:
                    "--tasks", str(tmp_path / "mine.yaml"), "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert 0 <= json.loads(done.stdout)["mine"]["acc,none"] <= 1
+
+
+@pytest.mark.slow
+def test_equal_runs_on_a_busy_machine_get_no_more_wrong_verdicts_than_stated(
+    effmark: Command, suite_of: SuiteOf, tmp_path: Path
+) -> None:
+    """A/A live, two busy loops beside it: sides of one process and of three."""
+    suite = suite_of("{adapter: synthetic_lm, precision: fp32, options: {tpot_s: 0.001}}")
+    small = ["quality={}", "workloads=[{decode: {prompt_tokens: 4, new_tokens: 8}}]"]
+    burn = [subprocess.Popen([sys.executable, "-c", "while 1: pass"]) for _ in range(2)]
+    try:
+        for run in range(10):
+            effmark("run", str(suite), *small, "--repetitions", "3", "--results", f"r{run}")
+    finally:
+        for process in burn:
+            process.kill()
+            process.wait()
+    sides = [list(read_records(tmp_path / f"r{run}")) for run in range(10)]
+    pairs = list(itertools.combinations(sides, 2))
+    wrong = sum(_decides(compare_records(a, b)) for a, b in pairs)
+    alone = [compare_records(one, two) for a, b in pairs for one, two in zip(a, b, strict=True)]
+    assert not any(_decides(found) for found in alone)
+    assert wrong <= 0.05 * len(pairs) + 3  # pairs share runs: about one standard error more
+
+
+def _decides(found: Comparison) -> bool:
+    chance = [m for m in found.metrics if m.per != "exact"]
+    return any(m.verdict in ("better", "worse") for m in chance)
