@@ -28,7 +28,7 @@ _HOME = {
     "Suite": "effmark.spec",
 }
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Adapter",
     "EffmarkError",
