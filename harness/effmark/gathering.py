@@ -14,7 +14,7 @@ from pathlib import Path
 from effmark.catalogue import LARGE_B, Catalogue, CatalogueAbsent, is_large
 from effmark.record import Record
 from effmark.row_cache import RowCache
-from effmark.rows import Row, make_rows, with_shown_models
+from effmark.rows import Row, make_rows, shown_together
 from effmark.store import Damage, place_order, read_records
 
 __all__ = ["HEADLINES", "MOST_CELLS", "Gathered", "earlier_records", "gather", "gather_all"]
@@ -193,7 +193,7 @@ def _by_family(
             made = make_rows(catalogue.records(places), memory)
             rows += [_light(row) for row in made]
     records = sum(len(row.records) for row in rows)
-    shown = tuple(with_shown_models(rows))
+    shown = tuple(shown_together(rows))
     return Gathered(shown, damage, len(rows), records, tuple(catalogue.names("suite")))
 
 

@@ -49,7 +49,7 @@ __all__ = [
     "make_rows",
     "row_json",
     "same_cell",
-    "with_shown_models",
+    "shown_together",
 ]
 
 ROWS_SCHEMA_VERSION = 1
@@ -78,6 +78,8 @@ class Row:
     metrics: Mapping[str, Number | Missing] = field(default_factory=dict)
     model_shown: str = ""
     """What tells its model from others of the same name; empty where the name does."""
+    threads_shown: bool = False
+    """Whether its threads tell it from a row that is the same but for them."""
 
     @property
     def model(self) -> str:
@@ -88,8 +90,9 @@ class Row:
     def configuration(self) -> tuple[str, str, str, str, str]:
         """Return model, adapter, precision, options, device: what a user chooses."""
         cell = self.record.cell
-        options = " ".join(f"{k}={v}" for k, v in sorted(cell.options.items()))
-        return self.model, cell.adapter, cell.precision, options, cell.device
+        options = [f"{k}={v}" for k, v in sorted(cell.options.items())]
+        options += [f"threads={cell.threads}"] if self.threads_shown else []
+        return self.model, cell.adapter, cell.precision, " ".join(options), cell.device
 
     def number(self, name: str) -> Number | None:
         """Return a number, or None where it is missing."""
@@ -121,17 +124,33 @@ def make_rows(records: Iterable[Record], memory: Memory | None = None) -> list[R
     processes = _index(bare, _process_key)
     baselines = _index([row for row in bare if row.record.is_baseline], _baseline_key)
     maker = _Maker(memory)
-    return with_shown_models(
+    return shown_together(
         maker.row(row, baselines.get(_baseline_key(row), [None])[0], processes[_process_key(row)])
         for row in bare
     )
 
 
-def with_shown_models(rows: Iterable[Row]) -> list[Row]:
-    """Return rows that are shown together, each with a model's name that no other model has."""
+def shown_together(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that are shown together, each with names that no other line has.
+
+    A model is told from others of its name; threads are told where a line was measured with more
+    than one number of them.
+    """
     told = list(rows)
     names = shown_names(row.record.cell.model for row in told)
-    return [replace(row, model_shown=names[model_key(row.record.cell.model)]) for row in told]
+    told = [replace(row, model_shown=names[model_key(row.record.cell.model)]) for row in told]
+    threads: dict[Any, set[int]] = {}
+    for row in told:
+        threads.setdefault(_line_key(row), set()).add(row.record.cell.threads)
+    return [replace(row, threads_shown=len(threads[_line_key(row)]) > 1) for row in told]
+
+
+def _line_key(row: Row) -> tuple[str, ...]:
+    """Return what the rows of a line have in common, but for their threads."""
+    cell, suite = row.record.cell, row.record.suite
+    options = canonical_json(dict(cell.options))
+    place = (suite.name, str(suite.version), suite.profile, machine_of(row.record))
+    return (row.model, cell.adapter, cell.precision, options, cell.device, *place)
 
 
 class _Maker:
@@ -399,7 +418,7 @@ def _ratio_number(
 def _process_key(row: Row) -> tuple[str, ...]:
     """Return what the cells of one model process have in common."""
     record = row.record
-    content = (record.cell.model.sha256, record.suite.sha256)
+    content = (record.cell.model.sha256, record.suite.sha256, str(record.cell.threads))
     return (*row.configuration, *content, machine_of(record))
 
 
@@ -407,7 +426,7 @@ def _baseline_key(row: Row) -> tuple[str, ...]:
     """Return what a row and its baseline must share."""
     cell, suite = row.record.cell, row.record.suite
     asked = (suite.name, str(suite.version), suite.sha256, cell.workload.label)
-    return (cell.model.sha256, cell.device, *asked, machine_of(row.record))
+    return (cell.model.sha256, cell.device, str(cell.threads), *asked, machine_of(row.record))
 
 
 def _index(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:

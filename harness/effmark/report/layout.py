@@ -67,9 +67,10 @@ class Line:
 
     @property
     def name(self) -> str:
-        """Return runtime, precision and options."""
-        _, adapter, precision, options, _ = self.configuration.row.configuration
-        return f"{adapter} {precision} {options}".strip()
+        """Return runtime, precision, options, and the device where it is not the CPU."""
+        _, adapter, precision, options, device = self.configuration.row.configuration
+        where = "" if device == "cpu" else f"on {device}"
+        return " ".join(part for part in (adapter, precision, options, where) if part)
 
     @property
     def rank(self) -> str:

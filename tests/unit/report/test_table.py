@@ -9,6 +9,7 @@ from rich.console import Console
 from effmark.record import Record
 from effmark.report.table import print_table
 from effmark.rows import Row, make_rows
+from effmark.schema import content_hash
 from effmark.spec import Decode, Prefill
 
 
@@ -115,3 +116,48 @@ def test_a_long_table_ends_with_where_the_rest_is(make_record: Callable[..., Rec
     text = shown(rows)
     assert text.count("torch fp32") < 70
     assert "… and 10 more lines" in text
+
+
+def on(record: Record, **changes: object) -> Record:
+    cell = record.cell.model_copy(update=changes)
+    return record.model_copy(update={"cell": cell, "id": content_hash([record.id, changes])[:32]})
+
+
+def lines_of(text: str, what: str) -> list[str]:
+    return [line for line in text.splitlines() if what in line and "gives the" not in line]
+
+
+def test_a_configuration_on_one_and_on_eight_threads_is_two_lines(
+    make_record: Callable[..., Record],
+) -> None:
+    one, eight = (on(make_record(step_s=s), threads=t) for s, t in ((0.004, 1), (0.001, 8)))
+    lines = lines_of(shown(make_rows([one, eight])), "torch fp32")
+    assert ["threads=8" in line for line in lines] == [True, False]
+    assert ["threads=1" in line for line in lines] == [False, True]
+
+
+def test_threads_are_not_told_where_all_lines_have_the_same(
+    make_record: Callable[..., Record],
+) -> None:
+    rows = make_rows([on(make_record(precision=p), threads=8) for p in ("fp32", "int8")])
+    assert "threads" not in shown(rows)
+
+
+def test_a_speed_up_is_over_a_baseline_of_as_many_threads(
+    make_record: Callable[..., Record],
+) -> None:
+    bases = [on(make_record(step_s=s), threads=t) for s, t in ((0.004, 1), (0.001, 8))]
+    fast = on(make_record(precision="int8", step_s=0.001), threads=8)
+    base, alike = (make_rows([b, fast])[-1].number("speedup") for b in bases)
+    assert base is None and alike is not None
+    both = make_rows([*bases, fast])[-1].number("speedup")
+    assert both is not None and both.value == alike.value
+
+
+def test_a_configuration_on_two_devices_is_two_lines_that_say_where(
+    make_record: Callable[..., Record],
+) -> None:
+    rows = make_rows([on(make_record(), device=d) for d in ("cpu", "vulkan")])
+    lines = lines_of(shown(rows), "torch fp32")
+    assert ["on vulkan" in line for line in sorted(lines, key=len)].count(True) == 1
+    assert len(lines) == 2

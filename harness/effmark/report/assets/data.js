@@ -116,7 +116,8 @@ function numberOf(item, name) {
 }
 
 function runtimeName(item) {
-  return [item.adapter, item.precision, item.options].filter(Boolean).join(" ");
+  const where = item.device === "cpu" ? "" : `on ${item.device}`;
+  return [item.adapter, item.precision, item.options, where].filter(Boolean).join(" ");
 }
 
 function fullName(item) {
