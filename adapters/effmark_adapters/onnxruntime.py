@@ -14,8 +14,9 @@ from effmark.errors import UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts as shape
 from effmark_adapters.artefacts import onnx_file
+from effmark_adapters.artefacts.costs import costs_of, fields_of, held_whole, prepare_costs
 from effmark_adapters.artefacts.digits import CONFIG, digits_flops
-from effmark_adapters.artefacts.hf_folder import prepared_hf_folder
+from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.onnx_file import Blocks
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
 from effmark_adapters.graphs.adapter import (
@@ -54,6 +55,8 @@ class OnnxRuntimeAdapter(GraphAdapter):
 
             digits_onnx(request.cache, request.precision)
         else:
+            folder = hf_folder(request.model, request.cache)
+            prepare_costs(request.model, folder, request.cache)
             entry = onnx_file.make(request.model, request.cache, _blocks(request))
             check_length(cls.name, request, onnx_file.read_meta(entry))
 
@@ -78,8 +81,6 @@ class OnnxRuntimeAdapter(GraphAdapter):
     def facts(self) -> ModelFacts:
         """Return facts counted in the graph."""
         (request, session), meta = self._loaded(), onnx_file.read_meta(self._entry)
-        config = self._config(request)
-        language = request.model.kind != "digits"
         return ModelFacts(
             parameters=meta["parameters"],
             weights_b=meta["weights_b"],
@@ -88,12 +89,9 @@ class OnnxRuntimeAdapter(GraphAdapter):
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=4 * meta["kv_elements_per_token"] if language else None,
-            flops_per_unit=shape.flops_per_token(config) if language else digits_flops(),
-            context_tokens=shape.context_tokens(config) if language else None,
-            config=shape.flat_config(config),
             quantisation=meta.get("quantisation") or _unquantised(request),
             runtime={**session.facts(), **_node_counts(meta)},
+            **self._of_model(request, meta),
         )
 
     def infer(self, batch: Array) -> Array:
@@ -104,10 +102,13 @@ class OnnxRuntimeAdapter(GraphAdapter):
         with memory_errors(self.name):
             return session.infer(batch)
 
-    def _config(self, request: LoadRequest) -> dict[str, Any]:
+    def _of_model(self, request: LoadRequest, meta: dict[str, Any]) -> dict[str, Any]:
         if request.model.kind == "digits":
-            return CONFIG
-        return shape.read_config(prepared_hf_folder(request.model, request.cache))
+            return {"flops_per_unit": digits_flops(), "config": shape.flat_config(CONFIG)}
+        folder = prepared_hf_folder(request.model, request.cache)
+        costs = costs_of(request.model, folder, request.cache)
+        fields = fields_of(costs, shape.read_config(folder), 4)
+        return fields | held_whole(meta["kv_elements_per_token"] * 4)
 
 
 def _check(request: LoadRequest) -> None:

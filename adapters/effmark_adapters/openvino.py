@@ -19,6 +19,7 @@ from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts as shape
 from effmark_adapters.artefacts import onnx_file
+from effmark_adapters.artefacts.costs import costs_of, fields_of, held_whole, prepare_costs
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
 from effmark_adapters.graphs.adapter import (
@@ -61,6 +62,7 @@ class OpenVinoAdapter(GraphAdapter):
     def prepare(cls, request: LoadRequest) -> None:
         """Export the model to ONNX, make it stateful, compress its weights, save it as IR."""
         _check(request)
+        prepare_costs(request.model, hf_folder(request.model, request.cache), request.cache)
         onnx = onnx_file.make(request.model, request.cache)
 
         def build(folder: Path) -> None:
@@ -94,7 +96,8 @@ class OpenVinoAdapter(GraphAdapter):
     def facts(self) -> ModelFacts:
         """Return facts counted in the constants of the graph."""
         (request, model), meta = self._loaded(), onnx_file.read_meta(self._entry)
-        config = shape.read_config(prepared_hf_folder(request.model, request.cache))
+        folder = prepared_hf_folder(request.model, request.cache)
+        config = shape.read_config(folder)
         value_b = 2 if request.precision == "bf16" else 4
         # Under the bf16 hint the plugin holds the fp32 weights of the file as bf16.
         weights_b = meta["weights_b"] * value_b // 4 if value_b == 2 else meta["weights_b"]
@@ -106,12 +109,12 @@ class OpenVinoAdapter(GraphAdapter):
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=meta["kv_elements_per_token"] * value_b,
-            flops_per_unit=shape.flops_per_token(config),
-            context_tokens=shape.context_tokens(config),
-            config=shape.flat_config(config),
             quantisation=_quantisation(request, meta),
             runtime=model.facts(),
+            **(
+                fields_of(costs_of(request.model, folder, request.cache), config, value_b)
+                | held_whole(meta["kv_elements_per_token"] * value_b)
+            ),
         )
 
 

@@ -20,6 +20,7 @@ from effmark.cache import build_once
 from effmark.errors import AdapterError, SpecError, UnsupportedError
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts import facts
+from effmark_adapters.artefacts.costs import costs_of, fields_of, prepare_costs
 from effmark_adapters.artefacts.digits import digits_flops, digits_model
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import ReadsText, TextTokenizer
@@ -61,6 +62,7 @@ class TorchAdapter(ReadsText):
             digits_model(request.cache)
             return
         folder = hf_folder(request.model, request.cache)
+        prepare_costs(request.model, folder, request.cache)
         from effmark_adapters.artefacts.hf_model import check_folder
 
         trust = request.model.trust_remote_code
@@ -133,15 +135,12 @@ class TorchAdapter(ReadsText):
         request, weights = self._loaded()
         weights_b = weights.held_b()
         if self._language is None:
-            of_model: dict[str, Any] = {"flops_per_unit": digits_flops()}
+            config = facts.flat_config(self._config)
+            of_model: dict[str, Any] = {"flops_per_unit": digits_flops(), "config": config}
         else:
-            of_model = {
-                "kv_bytes_per_token": facts.kv_bytes_per_token(
-                    self._config, 4 if request.precision == "fp32" else 2
-                ),
-                "flops_per_unit": facts.flops_per_token(self._config),
-                "context_tokens": facts.context_tokens(self._config),
-            }
+            folder = prepared_hf_folder(request.model, request.cache)
+            costs = costs_of(request.model, folder, request.cache)
+            of_model = fields_of(costs, self._config, 4 if request.precision == "fp32" else 2)
         return ModelFacts(
             parameters=weights.parameters,
             weights_b=weights_b,
@@ -150,7 +149,6 @@ class TorchAdapter(ReadsText):
             kernel=description.kernel(request),
             weights="trained",
             weights_source=requests.weights_source(request),
-            config=facts.flat_config(self._config),
             quantisation=description.quantisation(request, weights),
             runtime=description.runtime(request, weights, self._compile_s) | self._calls(),
             **of_model,

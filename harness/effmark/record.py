@@ -303,6 +303,13 @@ class ModelFacts(Frozen):
     weights_source: str
     """Where the full-precision weights come from, `bf16` or for example `dequantised Q4_1`."""
     kv_bytes_per_token: int | None = Field(default=None, ge=0, le=_MOST)
+    """Bytes that each token adds to the cache while it fits into every window."""
+    kv_window_bytes_per_token: int = Field(default=0, ge=0, le=_MOST)
+    """How many of them are in layers that keep the last `kv_window_tokens` only."""
+    kv_window_tokens: int | None = Field(default=None, ge=1, le=_MOST)
+    """Length of the sliding windows; None where no layer has one."""
+    kv_state_b: int = Field(default=0, ge=0, le=_MOST)
+    """Bytes that a sequence holds whatever its length: states of recurrent layers."""
     flops_per_unit: Amount | None = None
     """FLOPs per decoded token (empty context) or per image; 2 per multiply-add."""
     context_tokens: int | None = Field(default=None, ge=0)
@@ -313,6 +320,16 @@ class ModelFacts(Frozen):
     """Bits of matrices, embedding and head, group size, symmetry, activations."""
     runtime: dict[str, int | float | str | bool | None] = {}
     """Version, threads, execution provider, kernel names of the runtime."""
+    unknown: dict[str, str] = {}
+    """Why `flops` or `kv` are not known, where they are not."""
+
+    def kv_cache_b(self, tokens: float) -> float | None:
+        """Return the bytes that a sequence of so many tokens holds; None where it is not known."""
+        if self.kv_bytes_per_token is None:
+            return None
+        kept = tokens if self.kv_window_tokens is None else min(tokens, self.kv_window_tokens)
+        growing = (self.kv_bytes_per_token - self.kv_window_bytes_per_token) * tokens
+        return growing + self.kv_window_bytes_per_token * kept + self.kv_state_b
 
 
 class Proof(Frozen):

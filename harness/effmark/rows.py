@@ -593,9 +593,13 @@ def _utilisation(row: Row) -> dict[str, Number | Missing]:
         found["mbu"] = _missing("mbu", "undefined", "a step took no time that the clock can tell")
     elif isinstance(workload, Decode) and bandwidth is not None and step is not None:
         context = workload.prompt_tokens + workload.new_tokens / 2
-        kv = (facts.kv_bytes_per_token or 0) * context * workload.batch
-        used = mbu(facts.weights_b, kv, step.value, bandwidth)
-        found["mbu"] = _scaled("mbu", used, step)
+        held_b = facts.kv_cache_b(context)
+        if held_b is None:
+            detail = f"the cache is unknown: {facts.unknown.get('kv', 'the adapter does not tell')}"
+            found["mbu"] = _missing("mbu", "not_present", detail)
+        else:
+            used = mbu(facts.weights_b, held_b * workload.batch, step.value, bandwidth)
+            found["mbu"] = _scaled("mbu", used, step)
     rate = row.number("output_token_throughput" if isinstance(workload, Decode)
                       else "prefill_token_throughput")  # fmt: skip
     if flops is not None and rate is not None and facts.flops_per_unit:

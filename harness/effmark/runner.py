@@ -154,11 +154,14 @@ class CellRun:
 
     def _kv_cache(self) -> tuple[Measurement, ...]:
         """Return the size of the KV cache by arithmetic, to read next to the working memory."""
-        workload, per_token = self._context.cell.workload, self._context.facts.kv_bytes_per_token
-        if per_token is None or not isinstance(workload, Decode | Prefill):
+        workload = self._context.cell.workload
+        if not isinstance(workload, Decode | Prefill):
             return ()
         new_tokens = workload.new_tokens if isinstance(workload, Decode) else 0
-        size_b = float(per_token * (workload.prompt_tokens + new_tokens) * workload.batch)
+        held_b = self._context.facts.kv_cache_b(workload.prompt_tokens + new_tokens)
+        if held_b is None:
+            return ()
+        size_b = held_b * workload.batch
         return (Measured(metric="kv_cache_b", unit="B", samples=(size_b,), source="analytic"),)
 
     def _environment(self, interleaved: str) -> Environment:

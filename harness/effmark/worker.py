@@ -34,6 +34,7 @@ from effmark.record import (
     Environment,
     Measured,
     Measurement,
+    Missing,
     ModelFacts,
     Proof,
     Settings,
@@ -189,6 +190,10 @@ def _load(message: dict[str, Any]) -> _Loaded:
     if facts.kv_bytes_per_token is not None:
         kv = _scalar("kv_bytes_per_token", "B", facts.kv_bytes_per_token, "analytic")
         measurements = (*measurements, kv)
+    elif "kv" in facts.unknown:
+        detail = facts.unknown["kv"]
+        unknown = Missing(metric="kv_bytes_per_token", reason="not_present", detail=detail)
+        measurements = (*measurements, unknown)
     if isinstance(compile_s := facts.runtime.get("compile_s"), float):
         measurements = (*measurements, _scalar("compile_s", "s", compile_s, "clock"))
     environment = capture_environment(message["variables"]).model_copy(

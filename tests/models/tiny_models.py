@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub.errors import StrictDataclassError
 
 SPECIAL_TOKENS = 16
 """Ids below are special: padding, begin, end, and those of images and the like."""
@@ -76,6 +77,14 @@ def make(
     model.save_pretrained(folder, max_shard_size=size)
     write_tokenizer(folder)
     return folder
+
+
+def can_tie(family: str) -> bool:
+    """Return whether embedding and head of a family can be one table."""
+    try:
+        return _is_tied(_build(tiny_config(family, tie_word_embeddings=True), 0))
+    except (ValueError, StrictDataclassError):  # the config or the class says that it cannot
+        return False
 
 
 def tiny_config(family: str, **overrides: Any) -> Any:

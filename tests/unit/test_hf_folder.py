@@ -11,6 +11,7 @@ from effmark.file_hashes import hash_file
 from effmark.models import resolve_model
 from effmark.spec import ModelRef
 from effmark_adapters.artefacts import facts
+from effmark_adapters.artefacts.costs import costs_by_formula
 from effmark_adapters.artefacts.gguf_vocabulary import write_tokenizer
 from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.artefacts.tokenizer import TextTokenizer
@@ -161,8 +162,10 @@ def test_flops_and_cache_follow_from_the_architecture(family: ModelRef) -> None:
     hidden, layers, ffn = 128, 4, 384
     matrices = hidden * hidden * 2 + hidden * 64 * 2 + 3 * hidden * ffn
     expected = 2048 * hidden + layers * (matrices + 2 * hidden) + hidden
-    assert facts.kv_bytes_per_token(config, 4) == 2 * layers * 2 * 32 * 4
-    assert facts.flops_per_token(config) > 2 * (expected - 2048 * hidden)
+    costs = costs_by_formula(config)
+    assert costs.kv_elements == 2 * layers * 2 * 32
+    assert costs.flops is not None
+    assert costs.flops > 2 * (expected - 2048 * hidden)
 
 
 def test_a_config_becomes_flat_scalars(tmp_path: Path) -> None:

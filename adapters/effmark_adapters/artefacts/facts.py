@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from effmark.folder_weights import named_weight_files
-from effmark.scores.architecture import architecture_from_config, kv_elements_per_token
-from effmark.scores.flops import decode_flops_per_token
 
 __all__ = [
     "Scalar",
     "bytes_on_disk",
     "context_tokens",
     "flat_config",
-    "flops_per_token",
-    "kv_bytes_per_token",
     "read_config",
     "weight_files",
 ]
@@ -31,29 +27,43 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def flat_config(config: dict[str, Any]) -> dict[str, Scalar]:
-    """Return the scalars of a config, those of its RoPE at top level, without private keys."""
-    rope = config.get("rope_parameters") or {}
-    return {
-        key: value
-        for key, value in {**rope, **config}.items()
-        if isinstance(value, bool | int | float | str | None) and not key.startswith("_")
-    }
+    """Return the scalars of a config and of its text model and RoPE, without private keys.
+
+    A list of names becomes one text with commas.
+    """
+    text = config.get("text_config") or {}
+    rope = {**(config.get("rope_parameters") or {}), **(text.get("rope_parameters") or {})}
+    found: dict[str, Scalar] = {}
+    for key, value in {**rope, **config, **text}.items():
+        if key.startswith("_"):
+            continue
+        if isinstance(value, bool | int | float | str | None):
+            found[key] = value
+        elif isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+            found[key] = ",".join(value)
+    return found
+
+
+_CONTEXT_KEYS = (
+    *("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length"),
+    *("seq_length", "max_target_positions", "model_max_length"),
+)
+_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm",
+                  "data2vec-text", "xmod")  # fmt: skip
+"""Model types that count positions from the padding id + 1, and so have that many fewer."""
 
 
 def context_tokens(config: dict[str, Any]) -> int | None:
     """Return the longest context in tokens, where the config says it."""
-    found = (config.get("text_config") or config).get("max_position_embeddings")
-    return int(found) if found else None
-
-
-def kv_bytes_per_token(config: dict[str, Any], value_b: float) -> int:
-    """Return the bytes of keys and values of all layers for one token of `value_b` per number."""
-    return round(kv_elements_per_token(architecture_from_config(config)) * value_b)
-
-
-def flops_per_token(config: dict[str, Any]) -> float:
-    """Return the FLOPs of decoding one token with an empty context, 2 per multiply-add."""
-    return decode_flops_per_token(architecture_from_config(config), 1)
+    config = config.get("text_config") or config
+    if config.get("alibi"):
+        return None  # distances have no end; what such a config names is where training ended
+    found = next((config[key] for key in _CONTEXT_KEYS if config.get(key)), None)
+    if not isinstance(found, int):
+        return None
+    if config.get("model_type") in _AFTER_PADDING:
+        found -= int(config.get("pad_token_id") or 0) + 1
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:

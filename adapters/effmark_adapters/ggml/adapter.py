@@ -21,10 +21,18 @@ from effmark.errors import (
 )
 from effmark.record import ModelFacts
 from effmark_adapters.artefacts.chat_template import render_chat
-from effmark_adapters.artefacts.facts import context_tokens, flat_config
+from effmark_adapters.artefacts.costs import (
+    Costs,
+    costs_by_formula,
+    costs_of,
+    fields_of,
+    prepare_costs,
+)
+from effmark_adapters.artefacts.gguf_facts import GgufFacts
 from effmark_adapters.artefacts.gguf_file import AS_IS, GgufFile, gguf_file
 from effmark_adapters.artefacts.gguf_reading import normalised
 from effmark_adapters.artefacts.gguf_types import PRECISIONS
+from effmark_adapters.artefacts.hf_folder import hf_folder, prepared_hf_folder
 from effmark_adapters.ggml.decoding import (
     Forced,
     check_room,
@@ -33,7 +41,7 @@ from effmark_adapters.ggml.decoding import (
     continue_prompts,
     score,
 )
-from effmark_adapters.ggml.description import cache_b, decode_flops, is_exact, quantisation
+from effmark_adapters.ggml.description import is_exact, quantisation
 from effmark_adapters.ggml.library import Library, open_library
 from effmark_adapters.ggml.model import LoadedModel, read_texts
 
@@ -66,6 +74,9 @@ class GgufAdapter:
     def prepare(cls, request: LoadRequest) -> None:
         """Make the GGUF file."""
         cls._make_file(request)
+        if request.model.kind == "hf":
+            folder = hf_folder(request.model, request.cache)
+            prepare_costs(request.model, folder, request.cache)
 
     @classmethod
     def _make_file(cls, request: LoadRequest) -> GgufFile:
@@ -121,17 +132,21 @@ class GgufAdapter:
             kernel="native",
             weights="trained",
             weights_source=request.model.weights_source,
-            kv_bytes_per_token=cache_b(facts),
-            flops_per_unit=decode_flops(facts),
-            context_tokens=context_tokens(facts.config),
-            config=flat_config(facts.config),
             quantisation=quantisation(facts),
             runtime={
                 "version": self._library().owner,
                 "threads": request.threads,
                 **model.runtime(),
             },
+            **fields_of(self._costs(request, facts), facts.config, 4 if is_exact(facts) else 2),
         )
+
+    @staticmethod
+    def _costs(request: LoadRequest, facts: GgufFacts) -> Costs:
+        if request.model.kind != "hf":
+            return costs_by_formula(facts.config)
+        folder = prepared_hf_folder(request.model, request.cache)
+        return costs_of(request.model, folder, request.cache)
 
     def generate(self, generation: Generation, on_step: OnStep) -> None:
         """Continue the prompts in lockstep."""

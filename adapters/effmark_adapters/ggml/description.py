@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from effmark_adapters.artefacts.facts import flops_per_token, kv_bytes_per_token
 from effmark_adapters.artefacts.gguf_facts import GgufFacts
 
-__all__ = ["cache_b", "decode_flops", "is_exact", "quantisation"]
+__all__ = ["is_exact", "quantisation"]
 
 _QUANTISED_ACTIVATIONS = "int8 per block of the weights"
 
@@ -43,19 +42,3 @@ def _shares(facts: GgufFacts) -> dict[str, float]:
 def is_exact(facts: GgufFacts) -> bool:
     """Return whether to calculate in f32 throughout, which is done where all weights are f32."""
     return facts.matrix_type == "F32"
-
-
-def cache_b(facts: GgufFacts) -> int | None:
-    """Return the bytes of keys and values of one token; None for a shape that nobody counts."""
-    try:
-        return kv_bytes_per_token(facts.config, 4 if is_exact(facts) else 2)
-    except ValueError:  # the shape is no decoder's that the scores know
-        return None
-
-
-def decode_flops(facts: GgufFacts) -> float | None:
-    """Return the FLOPs of a token with an empty context; None for a shape that nobody counts."""
-    try:
-        return flops_per_token(facts.config)
-    except ValueError:  # the shape is no decoder's that the scores know
-        return None

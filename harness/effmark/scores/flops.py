@@ -4,7 +4,7 @@
   token, with the router of a mixture layer (2 d E); lm_head: 2 d V per scored position
 - attention scores per layer and (query, key) pair: 4 H D; latent: 2 H (m + r + v). A token at
   position p (from 0) sees p + 1 keys: prefill of N tokens has N (N + 1) / 2 pairs, decoding g
-  tokens after c of context g c + g (g + 1) / 2
+  tokens after c of context g c + g (g + 1) / 2; a layer with a sliding window sees it at most
 - a request of N prompt and o output tokens costs prefill(N, "last") + decode(o - 1, context N)
 - T5, with I = num_heads * d_kv, m = 3 if gated else 2, e and x layers, n tokens in and o out:
   projections 8 d I (e n + x o) + 4 d I x (o + n); feed-forward 2 m d f (e n + x o); attention
@@ -50,15 +50,14 @@ def prefill_flops(arch: Architecture, tokens: int, *, logits: str = "last") -> F
     tokens = _check.whole("tokens", tokens, least=1)
     _check.option("logits", logits, LOGITS)
     scored = {"all": tokens, "last": 1, "none": 0}[logits]
-    return _flops(arch, tokens, tokens * (tokens + 1) // 2, scored)
+    return _flops(arch, 0, tokens, scored)
 
 
 def decode_flops(arch: Architecture, generated: int, *, context: int = 0) -> Flops:
     """Return the FLOPs of generating tokens one by one after ``context`` cached ones."""
     generated = _check.whole("generated", generated)
     context = _check.whole("context", context)
-    pairs = generated * context + generated * (generated + 1) // 2
-    return _flops(arch, generated, pairs, generated)
+    return _flops(arch, context, generated, generated)
 
 
 def decode_flops_per_token(arch: Architecture, generated: int, *, context: int = 0) -> float:
@@ -98,16 +97,26 @@ def encoder_decoder_flops(
     )
 
 
-def _flops(arch: Architecture, tokens: int, pairs: int, scored: int) -> Flops:
+def _flops(arch: Architecture, context: int, tokens: int, scored: int) -> Flops:
+    """Return the work of `tokens` positions that follow `context` ones."""
     attention = arch.layers * attention_parameters(arch)
     mlps = activated_parameters(arch) - attention
     router = arch.moe_layers * arch.hidden * arch.experts
+    pairs = (arch.layers - arch.window_layers) * _pairs(context, tokens, None)
+    pairs += arch.window_layers * _pairs(context, tokens, arch.window)
     return Flops(
         projections=float(2 * attention * tokens),
         feed_forward=2 * (mlps + router) * tokens,
-        attention=float(attention_flops_per_pair(arch) * pairs),
+        attention=float(attention_flops_per_pair(arch) // arch.layers * pairs),
         lm_head=float(2 * arch.hidden * arch.vocab * scored),
     )
+
+
+def _pairs(context: int, tokens: int, window: int | None) -> int:
+    """Return how many keys these positions see in one layer: p + 1 at p, at most the window."""
+    growing = tokens if window is None else min(tokens, max(0, window - context))
+    pairs = growing * context + growing * (growing + 1) // 2
+    return pairs + (tokens - growing) * (window or 0)
 
 
 def _key(config: Mapping[str, Any], key: str) -> int:

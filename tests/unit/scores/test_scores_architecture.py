@@ -110,12 +110,12 @@ def test_a_caller_may_say_how_many_matrices_an_mlp_has() -> None:
     ("change", "message"),
     [
         ({"num_key_value_heads": 3}, "num_key_value_heads must divide the 8 heads, got 3"),
-        ({"vocab_size": None}, "config must hold vocab_size, got the keys"),
-        ({"intermediate_size": None}, "intermediate_size or ffn_hidden_size or n_inner"),
-        ({"num_experts": 4}, "config must hold num_experts_per_tok"),
+        ({"vocab_size": None}, "config must hold one of vocab_size, got"),
+        ({"intermediate_size": None}, "one of intermediate_size, decoder_ffn_dim"),
+        ({"num_experts": 4}, "config must hold one of num_experts_per_tok"),
         ({"hidden_size": 64.5}, "hidden_size must be a whole number, got 64.5"),
         ({"num_hidden_layers": 0}, "num_hidden_layers must be at least 1, got 0"),
-        ({"kv_lora_rank": 16}, "config must hold qk_nope_head_dim"),
+        ({"kv_lora_rank": 16}, "config must hold one of qk_nope_head_dim"),
     ],
 )
 def test_an_impossible_config_is_named(change: Config, message: str) -> None:
