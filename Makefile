@@ -11,7 +11,7 @@ STAMP    := $(VENV)/.installed
 PIP      := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench plan leaderboard test test-all check fmt perf gpu wheel clean
+.PHONY: help install bench plan leaderboard test test-all check fmt perf matrix gpu wheel clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -54,6 +54,9 @@ fmt: install     ## format and fix
 
 perf: install    ## measure the harness itself: overhead, decode against bare loops, statistics
 	$(BIN)/python scripts/perf/run.py
+
+matrix: install  ## every model family on every runtime (an hour; goes on where it was), docs/models.md
+	$(BIN)/python -m scripts.matrix.run; $(BIN)/python -m scripts.matrix.page
 
 gpu: install     ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu $(PYTEST_ARGS)
