@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from effmark.metrics import LARGEST
 from effmark.schema import Frozen, content_hash
 
 __all__ = [
@@ -353,10 +354,10 @@ class Rates(Frozen):
     """Where the machine stands, ISO 3166-1 alpha-3; default `$EFFMARK_COUNTRY`."""
     year: int | None = Field(default=None, ge=1990, le=2100)
     """The newest figures not after this year; default the newest."""
-    g_per_kwh: float | None = Field(default=None, gt=0)
+    g_per_kwh: float | None = Field(default=None, gt=0, le=LARGEST)
     """Grams of CO2 equivalent per kWh."""
-    usd_per_kwh: float | None = Field(default=None, gt=0)
-    usd_per_device_hour: float | None = Field(default=None, gt=0)
+    usd_per_kwh: float | None = Field(default=None, gt=0, le=LARGEST)
+    usd_per_device_hour: float | None = Field(default=None, gt=0, le=LARGEST)
     """Of each accelerator of a cell; of the whole machine where the cell runs on the CPU."""
     source: str = Field(default="given by the suite", min_length=1)
     """Where figures given here come from."""

@@ -111,6 +111,8 @@ def test_without_a_success_everything_is_infinite_and_nothing_fails(tmp_path: Pa
             "all tokens of 'm' are free: an unknown price is left out, never 0",
         ),
         ({"usd": -1}, "usd must be finite and at least 0"),
+        ({"energy_j": 1e308}, "energy_j must be at most 1e+40, got 1e+308"),
+        ({"usd_per_prompt_token": 10**60}, "usd_per_prompt_token must be at most 1e+40"),
         ({"cached_tokens": 5}, "price of 'm' per cached token is unknown"),
         ({"cached_tokens": 500}, "cached_tokens must be part of prompt_tokens"),
         ({"completion_tokens": None}, "no completion_tokens"),

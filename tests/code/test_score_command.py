@@ -181,3 +181,27 @@ def test_an_impossible_question_about_costs_is_one_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--usd-per-device-hour", "--usd-per-kwh", "--baseline"])
+def test_a_price_beyond_any_quantity_is_refused_by_name(
+    effmark: Command, tmp_path: Path, option: str
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    line = {"model": "m", "task_id": "q", "wall_s": 1e9, "energy_j": 1e30, "passed": True}
+    ledger.write_text(json.dumps(line))
+    done = effmark("score", "cost", str(ledger), "--usd-per-device-hour", "1", option, "1e308")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{option}': 1e+308 is not in the range" in done.stderr
+
+
+def test_a_model_with_two_prices_is_refused_by_name(effmark: Command, tmp_path: Path) -> None:
+    ledger, prices = tmp_path / "ledger.jsonl", tmp_path / "prices.yaml"
+    line = {"model": "m", "task_id": "q", "prompt_tokens": 9, "completion_tokens": 9, "score": 1}
+    ledger.write_text(json.dumps(line))
+    row = {"name": "m/prompt", "unit": "USD/token", "source": "s", "date": "2026-01-01"}
+    rows = [{**row, "price": price} for price in (1e-6, 2e-6)]
+    prices.write_text(json.dumps({"version": "1", "rows": rows}))
+    done = effmark("score", "cost", str(ledger), "--prices", str(prices))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("'m/prompt' has several prices, wants one\n")

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-__all__ = ["ALPHA", "MARGIN", "Real", "Whole"]
+from effmark.metrics import LARGEST
+
+__all__ = ["ALPHA", "COST", "MARGIN", "Real", "Whole"]
 
 _MOST = 1_000_000_000
 """Of anything that is counted on a command line."""
@@ -48,5 +50,7 @@ def _check_length(
 
 MARGIN = Real(0, 1)
 """A relative difference; a metric cannot lose more than all of it."""
+COST = Real(0, LARGEST)
+"""A price or a cost."""
 ALPHA = Real(0, 1, min_open=True, max_open=True)
 """A rate of false alarms."""

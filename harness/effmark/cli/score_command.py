@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from effmark.cli.options import results_option
-from effmark.cli.quantities import Real, Whole
+from effmark.cli.quantities import COST, Real, Whole
 from effmark.code.bout import Rules
 from effmark.code.clocks import choose_clock
 from effmark.code.cost import cost_document, tries_of
@@ -123,11 +123,11 @@ class _Progress:
 @click.option("--currency", type=click.Choice(CURRENCIES), default="usd", show_default=True,
               help="What a cost is counted in.")  # fmt: skip
 @click.option("--prices", metavar="FILE", help="Table of token prices (YAML, as prices.yaml).")
-@click.option("--usd-per-device-hour", type=Real(0), help="Own or hired hardware.")
+@click.option("--usd-per-device-hour", type=COST, help="Own or hired hardware.")
 @click.option("--devices", type=Whole(1, 1_000_000), default=1, show_default=True,
               help="Devices per call.")  # fmt: skip
-@click.option("--usd-per-kwh", type=Real(0), help="Electricity, beside device-hours.")
-@click.option("--baseline", type=Real(0), help="Cost of a human expert per problem.")
+@click.option("--usd-per-kwh", type=COST, help="Electricity, beside device-hours.")
+@click.option("--baseline", type=COST, help="Cost of a human expert per problem.")
 @click.option(
     "--release-order", metavar="A,B,…", help="Models by release: progress of the frontier."
 )

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from effmark.errors import SpecError
+from effmark.metrics import LARGEST
 from effmark.record import Record
 from effmark.regular_files import given_bytes
 from effmark.store import Damage, latest, read_records
@@ -182,9 +182,10 @@ def _entry(entry: Mapping[str, Any], where: str) -> _Line:
 def _number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"{what} must be a number, got {value!r}")
-    if not 0 <= value < math.inf or value > sys.float_info.max:
+    if not 0 <= value <= LARGEST:
         hint = "; an unknown price is left out, never -1 or 0" if "usd" in what else ""
-        raise SpecError(f"{what} must be finite and at least 0, got {value!r:.80}{hint}")
+        wanted = f"at most {LARGEST:g}" if LARGEST < value < math.inf else "finite and at least 0"
+        raise SpecError(f"{what} must be {wanted}, got {value!r:.80}{hint}")
     return float(value)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from effmark.code.ledger import Call
 from effmark.errors import SpecError
+from effmark.metrics import LARGEST
 from effmark.probes.tables import PriceRow
 from effmark.regular_files import given_bytes
 from effmark.scores import attempt_cost, run_cost
@@ -133,7 +134,14 @@ def read_prices(path: Path) -> tuple[dict[str, float], str]:
         raise SpecError(
             f"{what}: needs version and rows of name, price, unit, date, source: {why[:200]}"
         ) from error
+    _check_names([row.name for row in rows], what)
     return {row.name: _per_token(row, path) for row in rows if "token" in row.unit}, version
+
+
+def _check_names(names: Sequence[str], what: str) -> None:
+    twice = [name for name, often in Counter(names).items() if often > 1]
+    if twice:
+        raise SpecError(f"{what}: {twice[0]!r} has several prices, wants one")
 
 
 def _per_token(row: PriceRow, path: Path) -> float:
@@ -143,7 +151,7 @@ def _per_token(row: PriceRow, path: Path) -> float:
             f"prices {str(path)!r}: {row.name!r} in {row.unit!r}; give MODEL/prompt, "
             f"MODEL/completion or MODEL/cached in {' or '.join(_PER_TOKEN)}"
         )
-    if not math.isfinite(row.price) or row.price < 0:
-        raise SpecError(f"prices {str(path)!r}: {row.name!r}: price must be at least 0, "
+    if not 0 <= row.price <= LARGEST:
+        raise SpecError(f"prices {str(path)!r}: {row.name!r}: price must be from 0 to {LARGEST:g}, "
                         f"got {row.price!r}; leave out what is unknown")  # fmt: skip
     return row.price * _PER_TOKEN[row.unit]
