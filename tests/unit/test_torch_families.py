@@ -297,3 +297,12 @@ def test_a_token_beyond_the_embedding_is_refused_by_number(make: Make, load: Loa
 def test_continuations_of_unequal_length_are_not_replayed(make: Make, load: Load) -> None:
     with pytest.raises(SpecError, match="one length"):
         load(make("llama")).replay([[20], [21]], [[22], [23, 24]])
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_a_model_of_matrices_alone_runs_packed(make: Make, load: Load, precision: str) -> None:
+    """OLMo's norms have no weights: nothing of it is left unpacked."""
+    folder = make("olmo")
+    whole, packed = ways(load(folder))["scored"], ways(load(folder, precision))["scored"]
+    bound = {"int8": 0.01, "int4": 0.2}[precision]
+    assert max(divergence(one, other) for one, other in zip(whole, packed, strict=True)) < bound

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from effmark.errors import UnsupportedError
 
-__all__ = ["Calls", "check_steps", "inspect_calls"]
+__all__ = ["Calls", "check_steps", "inspect_calls", "three_tokens"]
 
 _CACHES = ("past_key_values", "cache_params", "state")
 """Names under which forward takes what an earlier step left, and gives it back."""
@@ -116,6 +117,12 @@ def inspect_calls(model: Any) -> Calls:
     )
 
 
+def three_tokens(model: Any) -> torch.Tensor:
+    """Return a short text [1, 3] on the device of a model, all of whose weights may be packed."""
+    held = next(chain(model.parameters(), model.buffers()))
+    return torch.tensor([[1, 2, 3]], device=held.device)
+
+
 @torch.inference_mode()
 def check_steps(model: Any, calls: Calls) -> None:
     """Refuse a class whose own kind of state does not continue a text; tried with three tokens.
@@ -125,7 +132,7 @@ def check_steps(model: Any, calls: Calls) -> None:
     """
     if calls.cache is None or not calls.makes_cache:
         return
-    ids = torch.tensor([[1, 2, 3]], device=model.device)
+    ids = three_tokens(model)
     cached = calls.arguments(use_cache=True)
     what = f"torch: {type(model).__name__} of transformers {transformers.__version__}"
     whole = model(input_ids=ids, **calls.arguments(use_cache=False)).logits[:, -1]

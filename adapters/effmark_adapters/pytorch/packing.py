@@ -21,7 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from effmark.errors import UnsupportedError
-from effmark_adapters.pytorch.calls import inspect_calls
+from effmark_adapters.pytorch.calls import inspect_calls, three_tokens
 from effmark_adapters.pytorch.quantised import (
     Int4Linear,
     Int8Linear,
@@ -216,7 +216,7 @@ def _called(model: Any, names: set[str]) -> list[nn.Module]:
     ]
     if hooks:
         uncached = inspect_calls(model).arguments(use_cache=False)
-        model(input_ids=torch.tensor([[1, 2, 3]], device=model.device), **uncached)
+        model(input_ids=three_tokens(model), **uncached)
     for hook in hooks:
         hook.remove()
     return found

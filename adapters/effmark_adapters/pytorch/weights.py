@@ -18,7 +18,7 @@ from effmark.adapter import Array
 from effmark.errors import UnsupportedError
 from effmark_adapters.artefacts.facts import weight_files
 from effmark_adapters.artefacts.hf_model import load_causal_lm, make_causal_lm
-from effmark_adapters.pytorch.calls import inspect_calls
+from effmark_adapters.pytorch.calls import inspect_calls, three_tokens
 from effmark_adapters.pytorch.devices import memory_errors
 from effmark_adapters.pytorch.packing import (
     Plan,
@@ -185,7 +185,7 @@ def _check_runs(model: Any, precision: str) -> None:
     kind, version = type(model).__name__, transformers.__version__
     try:
         with memory_errors(f"three tokens of {kind} at {precision}"):
-            model(input_ids=torch.tensor([[1, 2, 3]], device=model.device), **uncached)
+            model(input_ids=three_tokens(model), **uncached)
     except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnsupportedError(
