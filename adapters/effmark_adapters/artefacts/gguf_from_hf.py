@@ -14,7 +14,12 @@ from typing import Any
 from effmark.errors import PrerequisiteError, UnsupportedError
 from effmark_adapters.artefacts.gguf_families import FAMILIES
 from effmark_adapters.artefacts.gguf_families.family import Family, HfConfig, Limit, Part
-from effmark_adapters.artefacts.gguf_rope import longrope_limit, rope_tensors, rope_values
+from effmark_adapters.artefacts.gguf_rope import (
+    longrope_limit,
+    rope_tensors,
+    rope_values,
+    unread_rope,
+)
 from effmark_adapters.artefacts.gguf_source import Source, Tensor, Value
 from effmark_adapters.artefacts.gguf_tokenizer import tokenizer_values
 from effmark_adapters.artefacts.safetensors_folder import Stored, stored_tensors
@@ -98,6 +103,8 @@ def _reasons(family: Family, config: HfConfig) -> Iterator[str]:
             yield f"{name} {value!r}, llama.cpp takes {known[0]!r} for granted"
     if family.theta is not None and (kind := config.rope["rope_type"]) not in family.ropes:
         yield f"rope_type {kind!r}, right in llama.cpp come out {', '.join(family.ropes)} here"
+    elif family.theta is not None and (unread := unread_rope(config)):
+        yield unread
     if family.always_tied and not config.get("tie_word_embeddings", family.tied):
         yield "tie_word_embeddings False, llama.cpp takes the embedding for the head"
     if other := family.refuse(config):

@@ -13,9 +13,17 @@ from typing import Any
 from effmark_adapters.artefacts.gguf_families.family import Family, HfConfig, Limit
 from effmark_adapters.artefacts.gguf_source import Tensor
 
-__all__ = ["llama3_factors", "longrope_limit", "rope_tensors", "rope_values"]
+__all__ = ["llama3_factors", "longrope_limit", "rope_tensors", "rope_values", "unread_rope"]
 
 _ROOM = 256
+_YARN = {
+    "beta_fast": (32,),
+    "beta_slow": (1,),
+    "mscale": (),
+    "mscale_all_dim": (),
+    "truncate": (True,),
+}
+"""What llama.cpp takes for granted of yarn: headers say more, most architectures do not read it."""
 
 
 def rope_values(family: Family, config: HfConfig) -> dict[str, Any]:
@@ -38,6 +46,18 @@ def rope_values(family: Family, config: HfConfig) -> dict[str, Any]:
     return values
 
 
+def unread_rope(config: HfConfig) -> str | None:
+    """Return a setting of the rotation that llama.cpp does not follow, as the end of a sentence."""
+    rope = config.rope
+    if rope["rope_type"] != "yarn":
+        return None
+    for name, known in _YARN.items():
+        if (value := rope.get(name)) is not None and value not in known:
+            usual = f"takes {known[0]!r} for granted" if known else "does not know it"
+            return f"{name} {value!r} for rope_type 'yarn', llama.cpp {usual}"
+    return None
+
+
 def _original(config: HfConfig, rope: Any) -> int:
     found = rope.get("original_max_position_embeddings")
     return int(found or config.number("max_position_embeddings"))
@@ -48,8 +68,6 @@ def _yarn(config: HfConfig, rope: Any) -> dict[str, Any]:
     usual = 0.1 * math.log(rope["factor"]) + 1 if rope["factor"] > 1 else 1.0
     return {
         "rope.scaling.original_context_length": _original(config, rope),
-        "rope.scaling.yarn_beta_fast": float(rope.get("beta_fast") or 32),
-        "rope.scaling.yarn_beta_slow": float(rope.get("beta_slow") or 1),
         "rope.scaling.attn_factor": float(rope.get("attention_factor") or usual) / usual,
     }
 

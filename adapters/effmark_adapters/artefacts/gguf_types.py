@@ -83,7 +83,7 @@ def check_types(shapes: Sequence[tuple[str, tuple[int, ...]]], precision: str, l
         rows = sorted({shape[-1] for _, shape in matrices})
         raise UnsupportedError(
             f"{precision}: no matrix has rows of a multiple of {_block(wanted)} values, they have "
-            f"{rows}; take q4_0, q4_1, q5_0 or q8_0"
+            f"{rows}; take {_instead(rows)}"
         )
     share = _share(shapes, precision, layers)
     if wanted in _NAMED_AFTER_MOST and share < 0.5:
@@ -91,6 +91,12 @@ def check_types(shapes: Sequence[tuple[str, tuple[int, ...]]], precision: str, l
             f"{precision}: only {share:.0%} of the weights would be {wanted}, embedding, head and "
             "rows that no block fits stay at more bits; take q8_0 or f16"
         )
+
+
+def _instead(rows: Sequence[int]) -> str:
+    """Return the precisions that rows of these lengths can have instead."""
+    simple = "q4_0, q4_1, q5_0 or q8_0"
+    return simple if any(row % _block("Q8_0") == 0 for row in rows) else "f16 or f32"
 
 
 def _share(shapes: Sequence[tuple[str, tuple[int, ...]]], precision: str, layers: int) -> float:

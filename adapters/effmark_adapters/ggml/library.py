@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -165,6 +166,8 @@ class Library:
             owner: Distribution and version, for errors.
         """
         self.owner = owner
+        # Where llama.cpp aborts, what it says last shall be why, not what a debugger says of it.
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         self._functions = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(self._functions, name, None)

@@ -64,7 +64,7 @@ LLAMA3 = {
 }
 YARN = {
     **{"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "attention_factor": 1.3},
-    **{"original_max_position_embeddings": 32, "beta_fast": 16.0, "beta_slow": 2.0},
+    "original_max_position_embeddings": 32,
 }
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
@@ -84,6 +84,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "one branch after the other": ("gpt_neox", {"use_parallel_residual": False}),
     "groups of heads": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
 }
+FLAT = {"query_pre_attn_scalar": 16, "layer_types": ["full_attention"] * 2}
+"""No layer of two has a window."""
 TEXT = [24, 61, 200, 117, 33, 90, 251, 18, 77, 140, 64, 205, 31, 99, 182, 46, 210, 57, 83, 160]
 
 
@@ -163,6 +165,10 @@ def test_a_variant_is_right(tiny_models: ModuleType, tmp_path: Path, variant: st
         ("smollm3", {}, r"no_rope_layers \[1, 0\]"),
         ("mamba", {}, "an inner width of"),
         ("mistral", {}, "right in llama.cpp up to 12 tokens, 32 are asked for"),
+        ("llama", {"rope_parameters": {**YARN, "beta_fast": 16.0}}, "beta_fast 16.0 for rope_type"),
+        ("qwen2", {"rope_parameters": {**YARN, "mscale": 0.7}}, "mscale 0.7 .* does not know it"),
+        ("olmo3", {"layer_types": ["full_attention"] * 2}, "needs a layer with a window"),
+        ("gemma2", {**TIED, **FLAT}, "needs a layer with a window"),
     ],
 )
 def test_what_would_come_out_wrong_is_refused_before_any_work(

@@ -12,7 +12,7 @@ import pytest
 from effmark.adapter import LoadRequest
 from effmark.errors import EffmarkError, PrerequisiteError, UnsupportedError
 from effmark.spec import ModelRef
-from effmark_adapters.artefacts.gguf_types import choose_type
+from effmark_adapters.artefacts.gguf_types import check_types, choose_type
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gguf") is None, reason="pip install 'effmark[llama-cpp]'"
@@ -105,6 +105,13 @@ def test_k_quants_need_rows_of_256_and_the_refusal_says_what_to_take(
 ) -> None:
     with pytest.raises(UnsupportedError, match=r"multiple of 256.*\[64, 96\]; take q4_0"):
         make(tiny.request(cache, "q4_k_m"))
+
+
+@pytest.mark.parametrize("precision", ["q8_0", "q4_0", "q4_k_m"])
+def test_rows_that_no_block_fits_are_told_what_fits_them(precision: str) -> None:
+    shapes = [("blk.0.attn_q.weight", (60, 60)), ("blk.0.ffn_down.weight", (60, 100))]
+    with pytest.raises(UnsupportedError, match=r"they have \[60, 100\]; take f16 or f32$"):
+        check_types(shapes, precision, 1)
 
 
 def test_k_quants_without_a_quantiser_name_what_to_install(wide: Any, tmp_path: Path) -> None:

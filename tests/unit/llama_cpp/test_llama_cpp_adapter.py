@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from effmark.adapter import Generates, Generation, Sampling, Scores
+from effmark.adapter import Generates, Generation, LoadRequest, Sampling, Scores
 from effmark.errors import (
     AdapterError,
     OutOfMemoryError,
@@ -18,6 +20,7 @@ from effmark.errors import (
     SpecError,
     UnsupportedError,
 )
+from effmark.models import resolve_model
 
 Load = Callable[..., Any]
 PROMPT = (2, 41, 70, 12, 99, 150, 33, 7)
@@ -312,6 +315,41 @@ links = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"
 heavy = {"torch", "transformers", "tokenizers", "xllamacpp"} & set(sys.modules)
 print(sorted(heavy), [link for link in links if link.startswith("socket:")])
 """
+
+
+_LOADED = """
+import sys
+from effmark.adapter import LoadRequest
+from effmark_adapters.llama_cpp import LlamaCppAdapter
+
+LlamaCppAdapter().load(LoadRequest.model_validate_json(sys.argv[1]))
+"""
+
+
+def test_where_llama_cpp_aborts_the_last_line_says_why(
+    xllamacpp: None, tiny_models: ModuleType, tmp_path: Path
+) -> None:
+    """A file whose header says windows of which no layer has one."""
+    from gguf import GGUFReader
+
+    from effmark_adapters.artefacts.gguf_file import gguf_file
+
+    folder = tiny_models.make(tmp_path / "m", "gemma2", tied=True, query_pre_attn_scalar=16)
+    wanted = LoadRequest(
+        model=resolve_model(str(folder), tmp_path), precision="f32", cache=tmp_path
+    )
+    path = gguf_file(wanted).path
+    reader = GGUFReader(path, "r+")
+    reader.fields["gemma2.attention.sliding_window_pattern"].parts[-1][0] = 1
+    reader.data.flush()
+    request = wanted.model_copy(
+        update={"model": resolve_model(str(path), tmp_path), "precision": "as_is"}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, request.model_dump_json()], capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGABRT
+    assert "GGML_ASSERT(hparams.is_swa_any()) failed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

@@ -151,6 +151,8 @@ def odd_windows(every: int) -> Callable[[HfConfig], str | None]:
             "sliding_attention" if (i + 1) % period else "full_attention"
             for i in range(config.layers)
         ]
+        if kinds and "sliding_attention" not in kinds:
+            return f"layer_types {kinds!r}, llama.cpp needs a layer with a window"
         if kinds is None or list(kinds) == wanted:
             return None
         return f"layer_types {kinds!r}, llama.cpp has full layers at equal distances only"
