@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -41,13 +42,14 @@ def prove(adapter: str, request: LoadRequest, memory_b: int) -> Proof | None:
     answers = _answers(request, memory_b)
     if isinstance(answers, str):
         return Proof(status="unproven", detail=answers)
+    _refuse_the_wrong(adapter, request, answers)
     key = _key(adapter, request, answers)
     kept = build_once(
         request.cache, "proofs", key, lambda folder: _build(adapter, request, answers, folder), ""
     )
     found = json.loads((kept / "proof.json").read_text("utf-8"))
     if "refused" in found:
-        raise UnsupportedError(f"{adapter} at {request.precision} {found['refused']}")
+        raise UnsupportedError(found["refused"])
     return Proof.model_validate(found["proof"])
 
 
@@ -66,7 +68,7 @@ def _build(adapter: str, request: LoadRequest, answers: Answers, folder: Path) -
     try:
         found: dict[str, Any] = {"proof": _try(adapter, request, answers, folder).model_dump()}
     except UnsupportedError as error:
-        found = {"refused": str(error)}
+        found = {"refused": str(error), "wrong": isinstance(error, _Wrong)}
     (folder / "proof.json").write_text(json.dumps(found), "utf-8")
 
 
@@ -88,21 +90,49 @@ def _ask(
     if level == "low":
         answers = _same_runtime(adapter, request, answers) or answers
     rows, tokens = list(rows_of(loaded, answers)), list(tokens_of(loaded, answers))
-    proof = verdict(level, rows, tokens, answers.source)
+    try:
+        proof = verdict(level, rows, tokens, answers.source)
+    except UnsupportedError as error:
+        refusal = _Wrong if level == "full" else UnsupportedError
+        raise refusal(f"{adapter} at {request.precision} {error}") from error
     if level == "full" and isinstance(loaded, Scores):
         own = replace(answers, text_rows=rows[0].got, source=f"{adapter} at {request.precision}")
         own.save(folder)
     return proof
 
 
+class _Wrong(UnsupportedError):
+    """At full precision, where nothing is rounded, a runtime computes something else."""
+
+
+def _refuse_the_wrong(adapter: str, request: LoadRequest, answers: Answers) -> None:
+    """Refuse a precision of a runtime that computes something else at full precision.
+
+    What is rounded hides it: a wrong rotation is within the bound of eight bits.
+    """
+    for precision, entry in _others(adapter, request, answers):
+        found = json.loads((entry / "proof.json").read_text("utf-8"))
+        if found.get("wrong") and precision != request.precision:
+            raise UnsupportedError(
+                f"{adapter} at {request.precision} is not trusted, since {found['refused']}"
+            )
+
+
 def _same_runtime(adapter: str, request: LoadRequest, answers: Answers) -> Answers | None:
     """Return what the same runtime said at full precision, where that was proven before."""
-    for precision in adapter_class(adapter).precisions:
-        whole = request.model_copy(update={"precision": precision, "options": {}})
-        entry = request.cache / "proofs" / _key(adapter, whole, answers)
+    for _, entry in _others(adapter, request, answers):
         if holds_answers(entry):
             return Answers.read(entry)
     return None
+
+
+def _others(adapter: str, request: LoadRequest, answers: Answers) -> Iterator[tuple[str, Path]]:
+    """Yield the precisions that were proven or refused before, each with its entry."""
+    for precision in adapter_class(adapter).precisions:
+        whole = request.model_copy(update={"precision": precision, "options": {}})
+        entry = request.cache / "proofs" / _key(adapter, whole, answers)
+        if entry.is_dir():
+            yield precision, entry
 
 
 def _for_questions(request: LoadRequest, answers: Answers) -> LoadRequest:
@@ -119,6 +149,7 @@ def _key(adapter: str, request: LoadRequest, answers: Answers) -> str:
             "adapter": adapter,
             "version": adapter_version(adapter),
             "code": _code(adapter_class(adapter).__module__.partition(".")[0]),
+            "rules": _code(__name__.rpartition(".")[0]),
             "precision": request.precision,
             "device": request.device,
             "options": request.options,

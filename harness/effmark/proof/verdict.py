@@ -29,9 +29,10 @@ __all__ = ["Level", "level_of", "verdict"]
 Level = Literal["full", "half", "low"]
 
 FULL_BITS, HALF_BITS = 31.0, 15.0
-EXACT_RATIO = 1e-3
-"""Runtimes in fp32 differ by about 1e-6 of the largest logit; a wrong mask, scale or position by
-more than 1e-2."""
+EXACT_RATIO = 5e-3
+"""Runtimes in fp32 differ by about 1e-6 of the largest logit, but llama.cpp's GELU comes from a
+table of f16, which adds up over layers: 2.5e-3 after thirty. A wrong mask, scale, cap or position
+is 1e-2 and more."""
 HALF_KL_RATIO, HALF_KL_NATS = 0.05, 0.01
 COLLAPSE_KL_RATIO, COLLAPSE_KL_NATS = 0.5, 0.1
 """Both must be passed: a model that hardly reads its text has little to forget."""
@@ -80,7 +81,7 @@ def _refuse_inexact(measured: Sequence[_Measured], tokens: Sequence[Tokens], aga
         if not one.distance.largest_ratio <= EXACT_RATIO:
             raise UnsupportedError(
                 f"does not compute the model: log-probabilities of {one.path} differ from "
-                f"{against} by {one.distance.largest_ratio:.2g} of the largest at position "
+                f"{against} by {one.distance.largest_ratio:.3g} of the largest at position "
                 f"{one.distance.worst_row}, {EXACT_RATIO:g} is allowed"
             )
     for row in tokens:

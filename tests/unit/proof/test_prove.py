@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from effmark.registry import adapter_class
 
 pytest.importorskip("transformers")
 ROOM_B = 10**10
+Ask = Callable[[str], Proof | None]
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +215,68 @@ def test_without_room_for_the_reference_it_is_unproven(
 def test_a_model_without_files_has_nothing_to_prove(cache: Path) -> None:
     model = resolve_model("synthetic", cache)
     assert prove("null", LoadRequest(model=model, precision="none", cache=cache), ROOM_B) is None
+
+
+def made(tiny_models: ModuleType, tmp_path: Path, family: str, **settings: Any) -> Ask:
+    """Return a function that proves a new tiny model on llama.cpp."""
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("gguf")
+    folder = tiny_models.make(tmp_path / "model", family, tied=True, **settings)
+    model = resolve_model(str(folder), tmp_path)
+
+    def ask(precision: str) -> Proof | None:
+        request = LoadRequest(
+            model=model, precision=precision, context_tokens=64, batch=3, cache=tmp_path / "cache"
+        )
+        adapter_class("llama-cpp").prepare(request)
+        return prove("llama-cpp", request, ROOM_B)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("gemma", {"num_hidden_layers": 30, "seed": 7}),
+        ("gemma2", {"layer_types": ["sliding_attention", "full_attention"] * 13, "seed": 0}),
+    ],
+)
+def test_a_gelu_that_comes_from_a_table_is_no_other_model(
+    tiny_models: ModuleType, tmp_path: Path, family: str, settings: dict[str, Any]
+) -> None:
+    """llama.cpp rounds it to f16, which adds up over as many layers as published models have."""
+    if family == "gemma2":
+        settings |= {"num_hidden_layers": 26, "hidden_size": 96, "intermediate_size": 256}
+        settings["query_pre_attn_scalar"] = 16
+    found = made(tiny_models, tmp_path, family, **settings)("f32")
+    assert found is not None
+    assert found.status == "proven"
+    assert found.largest_difference_ratio is not None
+    assert found.largest_difference_ratio > 1e-3
+    assert found.kl_nats is not None
+    assert found.kl_nats < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["q8_0", "f16"])
+def test_what_is_another_model_at_full_precision_is_at_no_other(
+    tiny_models: ModuleType, tmp_path: Path, precision: str
+) -> None:
+    """llama.cpp caps logits that this model does not; eight bits would hide it."""
+    settings = {"query_pre_attn_scalar": 16, "final_logit_softcapping": None}
+    ask = made(tiny_models, tmp_path, "gemma2", **settings)
+    with pytest.raises(UnsupportedError, match=r"^llama-cpp at f32 does not compute the model"):
+        ask("f32")
+    said = f"^llama-cpp at {precision} is not trusted, since llama-cpp at f32 does not compute"
+    with pytest.raises(UnsupportedError, match=said):
+        ask(precision)
+
+
+def test_what_an_adapter_refuses_is_said_in_its_words(
+    tiny_models: ModuleType, tmp_path: Path
+) -> None:
+    folder = tiny_models.make(tmp_path / "model", "mamba2", time_step_limit=[0.01, 0.1])
+    request = LoadRequest(
+        model=resolve_model(str(folder), tmp_path), precision="fp32", cache=tmp_path / "cache"
+    )
+    with pytest.raises(UnsupportedError, match=r"^torch: Mamba2ForCausalLM .* by its state"):
+        prove("torch", request, ROOM_B)
