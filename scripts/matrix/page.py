@@ -23,9 +23,10 @@ causal-LM family that transformers builds without a hub, taken from its registry
 prepared, loaded and asked on each runtime as `effmark run` does it, and its answers were held
 against a forward of transformers in fp32, eager, without a cache.
 
-- **right**: at full precision the log-probabilities of a text of 64 tokens agree within 2e-3 nats,
+- **right**: at full precision the log-probabilities of a text of 64 tokens agree within 2e-3 nats
+  (llama.cpp 1e-2: its GELU is a table in f16),
   and every token that a batch of four unequal prompts continues with, and each prompt alone, is
-  the likeliest one within 2e-3 nats. At low precision: KL to the same runtime's full precision and
+  the likeliest one within the same. At low precision: KL to the same runtime's full precision and
   its steps against its own prefill stay within bounds for two random layers.
 - **refused**: not measured, with the reason below: refused by the runtime's adapter, or by the
   proof that every artefact gives of itself before it is timed (at low precision: not ranked).

@@ -134,7 +134,7 @@ def _try_cell(cell: Cell, folder: Path, place: Path) -> dict[str, Any]:
 
     def compare() -> dict[str, Any]:
         if cell.exact:
-            verdict = judge.judge_exact(answers, folder)
+            verdict = judge.judge_exact(answers, folder, cell.adapter)
         else:
             verdict = judge.judge_low(answers, exact, cell.precision)
         numbers = {key: float(f"{value:.3g}") for key, value in verdict.numbers.items()}

@@ -73,9 +73,8 @@ def read_family(folder: Path) -> tuple[Family, HfConfig]:
     family = FAMILIES.get(str(kind))
     if family is None:
         raise UnsupportedError(
-            f"{folder.name}: model_type {kind!r} is not one that becomes GGUF here, which are "
-            f"{', '.join(sorted(FAMILIES))}; convert it with llama.cpp's convert_hf_to_gguf.py and "
-            "give the file"
+            f"{folder.name}: model_type {kind!r} is not one of the {len(FAMILIES)} that become "
+            "GGUF here; convert it with llama.cpp's convert_hf_to_gguf.py and give the file"
         )
     config = HfConfig({**family.defaults, **_of_text(table)})
     for reason in _reasons(family, config):
