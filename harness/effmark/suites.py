@@ -149,7 +149,7 @@ def _first_error(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     # a misspelt key makes the right one missing too; the misspelling is what to mend
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = _without_tags(first["loc"])
-    dotted = ".".join(str(part) for part in where) or "suite"
+    dotted = ".".join(f"{part!s:.80}" for part in where) or "suite"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
@@ -197,7 +197,9 @@ def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 def _suggestion(key: str, parents: tuple[str | int, ...]) -> str:
     known = sorted(_fields_at(parents))
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"{key!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}")
+    return f"{key!r:.80}; " + (
+        f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    )
 
 
 def _fields_at(parents: tuple[str | int, ...]) -> set[str]:

@@ -170,3 +170,13 @@ def test_odd_yaml_is_an_error_in_one_line(tmp_path: Path, text: str, said: str) 
     path.write_text(text)
     with pytest.raises(SpecError, match=said):
         load_suite(path)
+
+
+def test_a_key_without_end_is_named_in_short(tmp_path: Path) -> None:
+    suite = tmp_path / "long.yaml"
+    key = "k" * 5000
+    suite.write_text(f"suite: mine\nversion: 1\nwhy: a test\n{key}: 1\n")
+    with pytest.raises(SpecError) as caught:
+        load_suite(suite)
+    assert "unknown key 'kkk" in str(caught.value)
+    assert len(str(caught.value)) < 600

@@ -356,9 +356,12 @@ def test_where_llama_cpp_aborts_the_last_line_says_why(
 def test_alone_it_imports_no_framework_and_opens_no_socket(
     xllamacpp: None, tiny: Any, cache: Path
 ) -> None:
-    request = tiny.request(cache, "f32").model_dump_json()
+    from effmark_adapters.llama_cpp import LlamaCppAdapter
+
+    request = tiny.request(cache, "f32")
+    LlamaCppAdapter.prepare(request)  # in a process of its own, in the product as well as here
     done = subprocess.run(
-        [sys.executable, "-c", _ALONE, request],
+        [sys.executable, "-c", _ALONE, request.model_dump_json()],
         capture_output=True,
         text=True,
         check=True,
