@@ -174,9 +174,9 @@ def test_odd_yaml_is_an_error_in_one_line(tmp_path: Path, text: str, said: str) 
 
 def test_a_key_without_end_is_named_in_short(tmp_path: Path) -> None:
     suite = tmp_path / "long.yaml"
-    key = "k" * 5000
+    key = "k" * 900
     suite.write_text(f"suite: mine\nversion: 1\nwhy: a test\n{key}: 1\n")
     with pytest.raises(SpecError) as caught:
         load_suite(suite)
     assert "unknown key 'kkk" in str(caught.value)
-    assert len(str(caught.value)) < 600
+    assert "k" * 100 not in str(caught.value)
