@@ -176,6 +176,7 @@ def test_how_much_memory_a_worker_had_when_it_was_killed_is_in_the_record(
     assert [r["outcome"] for r in records] == ["timeout", "crash"]
     limited = effmark("run", str(path), "limits.memory_b=20000000", "--only",
                       "synthetic_lm/fp32", "--json")  # fmt: skip
+    assert limited.returncode == 0, limited.stderr
     records += [json.loads(line) for line in limited.stdout.splitlines()]
     outcomes = [r["outcome"] for r in records]
     assert "oom" in outcomes
