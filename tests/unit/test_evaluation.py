@@ -259,6 +259,7 @@ def test_a_text_begins_as_the_tokenizer_begins_it(task: Task, tmp_path: Path) ->
         ('{"q": "a", "choices": ["b", "c"], "gold": 0}\n\n{"q": "a", \n', r"jsonl':3: not JSON"),
         ('{"q": "a", "choices": ["b", "c"], "gold": 0}\n[1]\n', r"jsonl':2: not an object"),
         ("", r"jsonl': no items"),
+        ([*ITEMS, {"q": "a \udc9f", "choices": ["b", "c"], "gold": 0}], r":6: half a surrogate"),
         ([*ITEMS, {"q": "a", "gold": 0}], r"jsonl':6: doc_to_choice shows 'choices', it has none"),
         ([ITEMS[0], {"choices": ["b", "c"], "gold": 0}], r"jsonl':2: doc_to_text shows 'q'"),
         ([*ITEMS, {"q": "a", "choices": ["b", "c"], "gold": None}], r":6: doc_to_target shows"),
@@ -284,6 +285,22 @@ def test_a_template_that_fails_on_an_item_is_named(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         run(Scripted(), task({"doc_to_text": template}), tmp_path)
+
+
+def test_items_in_an_encoding_that_is_not_read_are_named_by_it(task: Task, tmp_path: Path) -> None:
+    asked = task()
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(SpecError, match=r"jsonl': UTF-16, which lm-eval does not read"):
+        run(Scripted(), asked, tmp_path)
+
+
+def test_what_caused_an_error_is_said_with_it() -> None:
+    from effmark.quality.items import said
+
+    error = ValueError("cannot make the data set\nsee above")
+    error.__cause__ = KeyError("row 7")
+    assert said(error) == "ValueError: cannot make the data set; KeyError: 'row 7'"
 
 
 def test_letters_of_all_scripts_come_through(task: Task, tmp_path: Path) -> None:

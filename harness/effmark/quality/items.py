@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import Any
 
 from effmark.errors import EffmarkError, SpecError
 from effmark.regular_files import given_bytes
-from effmark.strict_json import parse_json, text_lines
+from effmark.strict_json import encoding_of, parse_json, text_lines
 
 __all__ = ["check_data_files", "naming_items", "said"]
 
 _TEMPLATES = ("doc_to_text", "doc_to_choice", "doc_to_target")
 _SHOWN = re.compile(r"{{-?\s*(\w+)[\w.\[\]'\"]*\s*(?:\|\s*(?:trim|strip|string)\s*)?-?}}")
 """A field that a template shows as it is: `{{question}}`, `{{choices.text}}`."""
+
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 def check_data_files(files: list[Path]) -> None:
@@ -34,11 +37,19 @@ def _check_lines(path: Path) -> None:
     raw = given_bytes(path, "task data")
     if path.suffix == ".json" and _is_one_value(raw):
         return
+    _, encoding = encoding_of(raw)
+    if encoding != "utf-8":
+        raise SpecError(
+            f"{where}: {encoding.upper()[:6]}, which lm-eval does not read; wants UTF-8"
+        )
     count = 0
     for number, line in text_lines(raw, where):
         count += 1
-        if not isinstance(parse_json(line, f"{where}:{number}"), dict):
+        item = parse_json(line, f"{where}:{number}")
+        if not isinstance(item, dict):
             raise SpecError(f"{where}:{number}: not an object with fields")
+        if _HALF.search(json.dumps(item, ensure_ascii=False)):
+            raise SpecError(f"{where}:{number}: half a surrogate pair, which no text can hold")
     if not count:
         raise SpecError(f"{where}: no items; it needs one JSON object per line")
 
@@ -102,10 +113,11 @@ def _cause(task: Any, doc: Any, error: Exception) -> str:
     return said(error)
 
 
-def said(error: Exception) -> str:
-    """Return the kind of an error and the first line of what it says."""
+def said(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says; so of what caused it."""
     first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    own = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return own if error.__cause__ is None else f"{own}; {said(error.__cause__)}"
 
 
 def _where(task: Any, number: int) -> str:
