@@ -86,8 +86,8 @@ def _ask(
 ) -> Proof:
     if not has_paths(loaded):
         return Proof(status="unproven", detail=f"adapter {adapter!r} neither scores nor generates")
-    level = level_of(loaded.facts().effective_bits, exact_reference=answers.exact)
-    if level == "low":
+    level = level_of(loaded.facts(), exact_reference=answers.exact)
+    if level in ("eight", "low"):
         answers = _same_runtime(adapter, request, answers) or answers
     rows, tokens = list(rows_of(loaded, answers)), list(tokens_of(loaded, answers))
     try:

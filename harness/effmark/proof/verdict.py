@@ -1,14 +1,15 @@
 """What follows from the distances: proven, collapsed, or a refusal with the first difference.
 
-The class of an artefact is read from its facts, not from its name:
+The class of an artefact is read from its facts, not from its name: from the bits of its matrices
+where it tells them, else from those that a weight has on average.
 
 * full precision, 31 bits a weight or more: every log-probability within `EXACT_RATIO` of the
   largest, greedy tokens equal where the reference's margin is clear;
 * half precision, 15 bits or more: a divergence within `HALF_KL_RATIO` of what forgetting the text
   gives, or below `HALF_KL_NATS`;
-* low precision: the distance is recorded; past `COLLAPSE_KL_RATIO` and `COLLAPSE_KL_NATS`, or
-  where fewer than `COLLAPSE_AGREEMENT_RATIO` of the clear answers are the same, the model has
-  collapsed.
+* low precision: the distance is recorded; past a ratio and a divergence of `COLLAPSED`, or where
+  fewer than `COLLAPSE_AGREEMENT_RATIO` of the clear answers are the same, the model has collapsed;
+  matrices of eight bits lose little, so that less is allowed.
 
 Bounds and what was measured for them: docs/design/0011-proof.md.
 """
@@ -22,20 +23,22 @@ from typing import Literal
 from effmark.errors import UnsupportedError
 from effmark.proof.distance import Distance, distance
 from effmark.proof.trial import Rows, Tokens
-from effmark.record import Proof
+from effmark.record import ModelFacts, Proof
 
 __all__ = ["Level", "level_of", "verdict"]
 
-Level = Literal["full", "half", "low"]
+Level = Literal["full", "half", "eight", "low"]
 
-FULL_BITS, HALF_BITS = 31.0, 15.0
+FULL_BITS, HALF_BITS, EIGHT_BITS = 31.0, 15.0, 8.0
 EXACT_RATIO = 5e-3
 """Runtimes in fp32 differ by about 1e-6 of the largest logit, but llama.cpp's GELU comes from a
 table of f16, which adds up over layers: 2.5e-3 after thirty. A wrong mask, scale, cap or position
 is 1e-2 and more."""
 HALF_KL_RATIO, HALF_KL_NATS = 0.05, 0.01
-COLLAPSE_KL_RATIO, COLLAPSE_KL_NATS = 0.5, 0.1
-"""Both must be passed: a model that hardly reads its text has little to forget."""
+COLLAPSED: dict[Level, tuple[float, float]] = {"eight": (0.1, 0.02), "low": (0.5, 0.1)}
+"""Ratio and nats, which must both be passed: a model that hardly reads has little to forget."""
+MANY_POSITIONS = 12
+"""On fewer, the steps of a decode say, one token sent to another expert is much at eight bits."""
 COLLAPSE_AGREEMENT_RATIO = 0.5
 
 
@@ -45,13 +48,20 @@ class _Measured:
 
     path: str
     distance: Distance
+    positions: int
 
 
-def level_of(effective_bits: float, *, exact_reference: bool) -> Level:
+def level_of(facts: ModelFacts, *, exact_reference: bool) -> Level:
     """Return how closely an artefact must agree; no closer than its reference computes."""
-    if effective_bits >= FULL_BITS and exact_reference:
+    told = facts.quantisation
+    matrix_bits = told.get("matrix_bits", told.get("bits"))
+    if isinstance(matrix_bits, int | float) and matrix_bits < HALF_BITS:
+        return (
+            "eight" if matrix_bits >= EIGHT_BITS else "low"
+        )  # however large the table beside them
+    if facts.effective_bits >= FULL_BITS and exact_reference:
         return "full"
-    return "half" if effective_bits >= HALF_BITS else "low"
+    return "half" if facts.effective_bits >= HALF_BITS else "low"
 
 
 def verdict(level: Level, rows: Sequence[Rows], tokens: Sequence[Tokens], against: str) -> Proof:
@@ -60,12 +70,12 @@ def verdict(level: Level, rows: Sequence[Rows], tokens: Sequence[Tokens], agains
     Raises:
         UnsupportedError: it does not compute the model; the sentence names the first difference.
     """
-    measured = [_Measured(r.path, _distance(r)) for r in rows]
+    measured = [_Measured(r.path, _distance(r), len(r.wanted)) for r in rows]
     if level == "full":
         _refuse_inexact(measured, tokens, against)
     elif level == "half":
         _refuse_distant(measured, against)
-    collapse = _collapse(measured, tokens) if level == "low" else ""
+    collapse = _collapse(level, measured, tokens) if level in COLLAPSED else ""
     return _proof(measured, tokens, against, collapse)
 
 
@@ -124,11 +134,12 @@ def _refuse_distant(measured: Sequence[_Measured], against: str) -> None:
             )
 
 
-def _collapse(measured: Sequence[_Measured], tokens: Sequence[Tokens]) -> str:
+def _collapse(level: Level, measured: Sequence[_Measured], tokens: Sequence[Tokens]) -> str:
     """Return why a model at low precision has collapsed; empty where it has not."""
     for one in measured:
         found = one.distance
-        if found.kl_ratio > COLLAPSE_KL_RATIO and found.kl_nats > COLLAPSE_KL_NATS:
+        ratio, nats = COLLAPSED[level if one.positions >= MANY_POSITIONS else "low"]
+        if found.kl_ratio > ratio and found.kl_nats > nats:
             return (
                 f"log-probabilities of {one.path} have a divergence of {found.kl_nats:.3g} nats, "
                 f"{found.kl_ratio:.2g} of what forgetting the text gives"

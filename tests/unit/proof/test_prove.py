@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_a_model_that_hardly_reads_its_text_has_little_to_lose() -> None:
     assert verdict("low", [Rows("a text", flat, far)], [], "the source").status == "collapsed"
 
 
+def test_few_positions_say_less_at_eight_bits() -> None:
+    """One token that another expert got is a sixth of a decode."""
+    draw = np.random.default_rng(0)
+    wanted = draw.normal(0, 2, (40, 32)).astype("f4")
+    got = wanted + draw.normal(0, 0.05, wanted.shape).astype("f4")
+    got[0] += draw.normal(0, 1.5, 32).astype("f4")
+    few = Rows("decoding", wanted[:6], got[:6])
+    assert 0.1 < distance(few.wanted, few.got).kl_ratio < 0.5
+    assert verdict("eight", [few], [], "the source").status == "proven"
+    worse = wanted + draw.normal(0, 1, wanted.shape).astype("f4")
+    assert 0.1 < distance(wanted, worse).kl_ratio < 0.5
+    assert verdict("eight", [Rows("a text", wanted, worse)], [], "it").status == "collapsed"
+    assert verdict("low", [Rows("a text", wanted, worse)], [], "it").status == "proven"
+
+
 def test_half_precision_is_refused_where_it_loses_the_text(whole: Any, answers: Answers) -> None:
     def noisy(pairs: Any) -> Any:
         noise = np.random.default_rng(0)
@@ -196,11 +212,25 @@ def test_a_tie_may_be_broken_either_way(whole: Any, answers: Answers) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "exact", "level"),
-    [(32.0, True, "full"), (32.0, False, "half"), (16.01, True, "half"), (8.5, True, "low")],
+    ("bits", "told", "exact", "level"),
+    [
+        (32.0, {}, True, "full"),
+        (32.0, {}, False, "half"),
+        (16.01, {}, True, "half"),
+        (8.5, {}, True, "low"),
+        (8.6, {"matrix_bits": 8.5}, True, "eight"),
+        (14.5, {"bits": 8}, True, "eight"),
+        (11.9, {"bits": 4, "embedding_bits": 32}, True, "low"),
+        (18.0, {"bits": 4, "embedding_bits": 32}, True, "low"),
+        (23.0, {"matrix_bits": 8, "embedding_bits": 32}, True, "eight"),
+        (16.0, {"matrix_bits": 16}, True, "half"),
+    ],
 )
-def test_the_level_follows_the_bits(bits: float, exact: bool, level: str) -> None:
-    assert level_of(bits, exact_reference=exact) == level
+def test_the_level_follows_the_bits(
+    whole: Any, bits: float, told: dict[str, Any], exact: bool, level: str
+) -> None:
+    facts = whole.facts().model_copy(update={"effective_bits": bits, "quantisation": told})
+    assert level_of(facts, exact_reference=exact) == level
 
 
 def test_without_room_for_the_reference_it_is_unproven(
@@ -280,3 +310,27 @@ def test_what_an_adapter_refuses_is_said_in_its_words(
     )
     with pytest.raises(UnsupportedError, match=r"^torch: Mamba2ForCausalLM .* by its state"):
         prove("torch", request, ROOM_B)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("freq_base", 4000.0), ("layer_norm_rms_epsilon", 0.008)]
+)
+def test_eight_bits_do_not_hide_another_model(
+    tiny_models: ModuleType, tmp_path: Path, key: str, value: float
+) -> None:
+    """A header that says another rotation or another norm, by a file at eight bits alone."""
+    from gguf import GGUFReader
+
+    ask = made(tiny_models, tmp_path, "qwen2")
+    right = ask("q8_0")
+    assert right is not None
+    assert right.status == "proven"
+    reader = GGUFReader(next((tmp_path / "cache/gguf").glob("*/model.gguf")), "r+")
+    next(field for name, field in reader.fields.items() if name.endswith(key)).parts[-1][0] = value
+    reader.data.flush()
+    shutil.rmtree(tmp_path / "cache/proofs")
+    wrong = ask("q8_0")
+    assert wrong is not None
+    assert wrong.status == "collapsed"
+    assert wrong.kl_nats is not None
+    assert wrong.kl_nats < 0.3  # four bits lose as much
