@@ -90,11 +90,12 @@ def pair_cells(a: Sequence[Record], b: Sequence[Record]) -> list[tuple[list[Reco
     """Return the cells that two sides have in common, each with all its processes.
 
     A model whose files changed from one side to the other is one model: that they differ is for
-    others to say. Where a side has several models of one name, equal content makes the pair.
-    Two single cells are a pair whatever they are: whether they compare is for others to say.
+    others to say. Where a side has several models of one name, equal content makes the pair; where
+    one has a cell on several numbers of threads, an equal number does. Two single cells are a pair
+    whatever they are: whether they compare is for others to say.
     """
-    several = _ambiguous(a) | _ambiguous(b)
-    one, two = _by_cell(a, several), _by_cell(b, several)
+    several, threads = _ambiguous(a) | _ambiguous(b), _on_several(a) | _on_several(b)
+    one, two = _by_cell(a, several, threads), _by_cell(b, several, threads)
     if len(one) == 1 and len(two) == 1:
         return [(next(iter(one.values())), next(iter(two.values())))]
     return [(one[name], two[name]) for name in one if name in two]
@@ -106,12 +107,19 @@ def _ambiguous(records: Sequence[Record]) -> set[str]:
     return {name for name, count in often.items() if count > 1}
 
 
+def _on_several(records: Sequence[Record]) -> set[tuple[str, ...]]:
+    """Return the names of cells that were measured on several numbers of threads."""
+    often = Counter(name for name, _ in {(r.cell.name, r.cell.threads) for r in records})
+    return {name for name, count in often.items() if count > 1}
+
+
 def _by_cell(
-    records: Sequence[Record], several: Collection[str]
+    records: Sequence[Record], several: Collection[str], threads: Collection[tuple[str, ...]]
 ) -> dict[tuple[str, ...], list[Record]]:
     cells: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        model = record.cell.model
-        content = (model.sha256,) if model.name in several else ()
-        cells.setdefault((*record.cell.name, *content), []).append(record)
+        cell = record.cell
+        content = (cell.model.sha256,) if cell.model.name in several else ()
+        on = (f"{cell.threads} threads",) if cell.name in threads else ()
+        cells.setdefault((*cell.name, *content, *on), []).append(record)
     return cells

@@ -128,9 +128,12 @@ def _whole(loader: StrictLoader, node: yaml.ScalarNode) -> int:
     if digits > _MOST_DIGITS:
         raise _fault(f"a whole number of {digits} digits, wants at most {_MOST_DIGITS}", node)
     try:
-        return int(loader.construct_yaml_int(node))
+        value = int(loader.construct_yaml_int(node))
     except (ValueError, IndexError) as error:
         raise _fault(f"{node.value!r:.80} is no whole number", node) from error
+    if abs(value) >= 10**_MOST_DIGITS:  # letters of a hexadecimal are no digits; base 60 has colons
+        raise _fault(f"{node.value!r:.80} has more than {_MOST_DIGITS} digits", node)
+    return value
 
 
 def _real(loader: StrictLoader, node: yaml.ScalarNode) -> float:

@@ -120,15 +120,15 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key:
         raise SpecError(
-            f"override {override!r} is not KEY=VALUE, precision.rel_half_width=0.05 say"
+            f"override {override!r:.80} is not KEY=VALUE, precision.rel_half_width=0.05 say"
         )
     *parents, last = key.split(".")
     at: Any = data
     for parent in parents:
         at = at[_index(at, parent, override)] if isinstance(at, list) else at.setdefault(parent, {})
         if not isinstance(at, dict | list):
-            raise SpecError(f"override {override!r}: {parent!r} holds a value, not a mapping")
-    parsed = parse_yaml(value, f"override {override!r}").data
+            raise SpecError(f"override {override!r:.80}: {parent!r} holds a value, not a mapping")
+    parsed = parse_yaml(value, f"override {override!r:.80}").data
     if isinstance(at, list):
         at[_index(at, last, override)] = parsed
     else:
@@ -139,7 +139,8 @@ def _index(at: list[Any], part: str, override: str) -> int:
     """Return the position in a list that a part of an override's key names."""
     if not part.isdecimal() or int(part[:9]) >= len(at):
         raise SpecError(
-            f"override {override!r}: {part!r} is no position in a list of {len(at)}, 0 is the first"
+            f"override {override!r:.80}: {part!r:.80} is no position in a list of {len(at)}, "
+            "0 is the first"
         )
     return int(part)
 
@@ -149,8 +150,10 @@ def _first_error(error: ValidationError) -> tuple[tuple[str | int, ...], str]:
     # a misspelt key makes the right one missing too; the misspelling is what to mend
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = _without_tags(first["loc"])
-    dotted = ".".join(f"{part!s:.80}" for part in where) or "suite"
     message = first["msg"].removeprefix("Value error, ")
+    if where[-3:-2] == ("options",):  # pydantic names the first kind of value that it tried
+        where, message = where[:-1], "Input should be a finite number, text, true or false"
+    dotted = ".".join(f"{part!s:.80}" for part in where) or "suite"
     if first["type"] == "extra_forbidden":
         message = f"unknown key {_suggestion(str(where[-1]), where[:-1])}"
     elif first["type"] != "missing" and not isinstance(first["input"], dict | list):
@@ -179,9 +182,9 @@ def _blamed(
         key = override.partition("=")[0].split(".")
         given = tuple(str(part) for part in _without_tags(tuple(key)))
         if wrong[: len(given)] == given:
-            return f"override {override!r}"
+            return f"override {override!r:.80}"
         if given[: len(wrong)] == wrong and _is_suite(written):
-            return f"override {override!r}"
+            return f"override {override!r:.80}"
     return None
 
 

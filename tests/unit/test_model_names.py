@@ -140,6 +140,32 @@ def test_pairs_are_made_of_equal_models_where_a_side_has_several_of_a_name(
     assert next((a[0].id, b[0].id) for a, b in pairs) == (before.id, after.id)
 
 
+def on(record: Record, threads: int) -> Record:
+    return record.model_copy(
+        update={
+            "cell": record.cell.model_copy(update={"threads": threads}),
+            "id": f"{threads:032x}",
+        }
+    )
+
+
+def test_pairs_are_made_of_equal_threads_where_a_side_has_several(make_record: MakeRecord) -> None:
+    two, four, eight = (on(make_record(), threads) for threads in (2, 4, 8))
+    pairs = pair_cells([four, two], [two, eight])
+    assert [(a[0].id, b[0].id) for a, b in pairs] == [(two.id, two.id)]
+    (moved,) = pair_cells([four], [eight])  # that they differ is for others to say
+    assert (moved[0][0].id, moved[1][0].id) == (four.id, eight.id)
+
+
+def test_a_history_is_of_one_number_of_threads(make_record: MakeRecord, tmp_path: Path) -> None:
+    with Journal(tmp_path, "toy", 1) as journal:
+        for threads, step_s in ((4, 0.04), (2, 0.02)):
+            journal.append(on(make_record(step_s=step_s), threads))
+    done = CliRunner().invoke(history_command, ["tpot_s", "--results", str(tmp_path)])
+    assert "over 1 runs" in done.output
+    assert "40.0 ms" not in done.output and "20.0 ms" in done.output
+
+
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
     import shutil

@@ -33,6 +33,7 @@ FAULTS = [
     ("suite: x\nversion: !!binary '%'", 2, "!!binary is not taken"),
     (f"suite: x\nversion: {'9' * 5000}", 2, "a whole number of 5000 digits"),
     (f"suite: x\nversion: 0x{'1' * 30}", 2, "a whole number of 31 digits"),
+    (f"suite: x\nversion: 0x{'a' * 6000}", 2, "'0xaaa"),
     ("suite: x\nsuite: y", 2, "key 'suite' stands twice"),
     ("suite: x\nmap: {a: 1, a: 2}", 2, "key 'a' stands twice"),
     ("suite: x\n[1, 2]: y", 2, "a key must be a word"),
@@ -66,9 +67,11 @@ def test_the_same_holds_for_overrides(tmp_path: Path) -> None:
         ("2026-01-01", "a date"),
         ("!!int abc", "no whole"),
         ("9" * 400, "400 digits"),
+        (f"-0x{'c' * 5000}", "has more than 18 digits"),
     ):
-        with pytest.raises(SpecError, match=rf"override 'version={value[:6]}.*{said}"):
+        with pytest.raises(SpecError, match=rf"override 'version={value[:6]}.*{said}") as refused:
             load_suite(path, overrides=[f"version={value}"])
+        assert len(str(refused.value)) < 400
     with pytest.raises(SpecError, match="'²' is no position"):
         load_suite(path, overrides=["models=[a]", "models.²=b"])
 

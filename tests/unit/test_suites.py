@@ -133,6 +133,11 @@ def test_an_override_that_leads_nowhere_is_named(suite: Path, override: str, sai
             "did you mean 'process_s'?",
         ),
         (["budget.min_blocks=5000"], "override 'budget.min_blocks=5000': budget"),
+        (
+            ["cells.0.options={gpu_layers: .inf}"],
+            "override 'cells.0.options={gpu_layers: .inf}': cells.0.options.gpu_layers: "
+            "Input should be a finite number, text, true or false, got inf",
+        ),
     ],
 )
 def test_an_error_that_an_override_brought_in_names_the_override_and_not_a_line(

@@ -14,6 +14,7 @@ from effmark.history import history
 from effmark.model_names import is_same
 from effmark.report.history import history_text
 from effmark.selection import select_records
+from effmark.spec import Cell
 from effmark.store import Damage, read_records, results_folder
 
 __all__ = ["command"]
@@ -33,6 +34,12 @@ def command(metric: str, record: str | None, results: str | None, as_json: bool)
     if not records:
         raise SpecError(f"no records in {str(folder)!r}; run `effmark run` first")
     cell = (select_records(record, folder) if record else records)[-1].cell
-    same = [r for r in records if r.cell.name == cell.name and is_same(r.cell.model, cell.model)]
+    same = [r for r in records if _is_same(r.cell, cell)]
     found = history(same, metric)
     click.echo(json.dumps(dataclasses.asdict(found)) if as_json else history_text(found))
+
+
+def _is_same(one: Cell, two: Cell) -> bool:
+    """Return whether two cells are one from run to run; its suite may have been edited."""
+    alike = one.name == two.name and one.threads == two.threads
+    return alike and is_same(one.model, two.model)
