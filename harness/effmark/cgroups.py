@@ -25,9 +25,10 @@ def group_folders(controller: str, proc: Path = _PROC, sys: Path = _SYS) -> list
     named = _own_groups(proc)
     mounts = list(_mounts(proc, sys))
     for key in (controller, ""):
-        for key_of_mount, root, point in mounts:
-            if key in named and key_of_mount == key:
-                return _upwards(point, _below(named[key], root))
+        places = [(root, point) for kind, root, point in mounts if kind == key and key in named]
+        if places:  # a hierarchy may be mounted again, with another group's part of it
+            root, point = next((p for p in places if _is_in(named[key], p[0])), places[0])
+            return _upwards(point, _below(named[key], root))
     return _unmounted(controller, named, sys / "fs/cgroup") if not mounts else []
 
 
@@ -86,8 +87,11 @@ def _below(group: str, root: str) -> PurePosixPath:
 
     It lies outside where the names are those of the host and the mount is the container's own.
     """
-    path = PurePosixPath(group)
-    return path.relative_to(root) if path.is_relative_to(root) else PurePosixPath()
+    return PurePosixPath(group).relative_to(root) if _is_in(group, root) else PurePosixPath()
+
+
+def _is_in(group: str, root: str) -> bool:
+    return PurePosixPath(group).is_relative_to(root)
 
 
 def _upwards(point: Path, inside: PurePosixPath) -> list[Path]:

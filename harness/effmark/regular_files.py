@@ -95,10 +95,10 @@ def replace_file(target: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; the old one is as it was.
     """
-    target = Path(os.path.realpath(target))
-    if target.exists() and not target.is_file():
+    if target.exists() and not target.is_file():  # before links: /dev/stdout may lead to no name
         _write_into(target, content)
         return
+    target = Path(os.path.realpath(target))
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     try:

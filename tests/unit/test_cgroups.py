@@ -57,6 +57,23 @@ def test_a_group_outside_of_what_is_mounted_counts_as_the_mounted_one(tmp_path: 
     assert cores(tmp_path) == 3
 
 
+@pytest.mark.parametrize("own_last", [True, False])
+def test_another_groups_part_that_is_mounted_too_is_not_ones_own(
+    tmp_path: Path, own_last: bool
+) -> None:
+    own = V1.format(root="/", point="/sys/fs/cgroup/cpu")
+    other = V1.format(root="/build", point="/sys/fs/cgroup/build")
+    tree(tmp_path, {
+        "proc/self/cgroup": "4:cpu,cpuacct:/me\n",
+        "proc/self/mountinfo": "\n".join([other, own] if own_last else [own, other]),
+        "sys/fs/cgroup/build/cpu.cfs_quota_us": "900000",
+        "sys/fs/cgroup/build/cpu.cfs_period_us": "100000",
+        "sys/fs/cgroup/cpu/me/cpu.cfs_quota_us": "100000",
+        "sys/fs/cgroup/cpu/me/cpu.cfs_period_us": "100000",
+    })  # fmt: skip
+    assert cores(tmp_path) == 1
+
+
 def test_the_tightest_limit_above_holds(tmp_path: Path) -> None:
     tree(tmp_path, {
         "proc/self/cgroup": "0::/team/job\n",

@@ -278,3 +278,12 @@ def test_a_current_folder_that_is_gone_is_no_traceback(tmp_path: Path) -> None:
                           capture_output=True, text=True)  # fmt: skip
     assert done.stdout.endswith("effmark/results\n"), done.stderr
     assert results_folder("given") == Path("given")
+
+
+def test_what_leads_to_a_pipe_without_a_name_is_written_to() -> None:
+    code = (
+        "from pathlib import Path; from effmark.regular_files import replace_file; "
+        "replace_file(Path('/dev/stdout'), b'all of it')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"all of it", b"")
