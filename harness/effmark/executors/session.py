@@ -23,6 +23,7 @@ from effmark.plan import Plan, ProcessPlan
 from effmark.probes.lock import device_lock
 from effmark.probes.peaks import machine_peaks
 from effmark.record import FINAL, Environment, Missing, Proof, Record
+from effmark.registry import adapter_class
 from effmark.spec import Cell, Tasks
 from effmark.store import Journal
 from effmark.task_files import task_files
@@ -100,7 +101,7 @@ class Session:
         """Make all artefacts; return the processes that can run, keep the failure of others."""
         ready = []
         station: Station | None = None
-        for process in processes:
+        for process in _fullest_first(processes):
             if process.problem:
                 self._fail(process, process.cells, WorkerFailed(process.outcome, process.problem))
                 continue
@@ -264,3 +265,18 @@ def _kept(done: dict[str, Record], plan: Plan) -> set[str]:
 def _lacks_reference(record: Record) -> bool:
     found = record.measurement("kl_divergence")
     return isinstance(found, Missing) and found.reason == "not_present"
+
+
+def _fullest_first(processes: Sequence[ProcessPlan]) -> list[ProcessPlan]:
+    """Return processes, of each model and adapter the adapter's first precision before the others.
+
+    What it proves of the runtime decides what the proofs of the others say.
+    """
+    runtimes = [(p.model, p.cells[0].model.sha256, p.cells[0].adapter) for p in processes]
+
+    def place(number: int) -> tuple[int, bool]:
+        cell = processes[number].cells[0]
+        fullest = adapter_class(cell.adapter).precisions[:1]
+        return runtimes.index(runtimes[number]), cell.precision not in fullest
+
+    return [processes[number] for number in sorted(range(len(processes)), key=place)]
