@@ -487,7 +487,7 @@ class Cell(Frozen):
     """Distribution and version that the adapter comes from."""
     precision: str
     device: str
-    threads: int
+    threads: Count
     options: dict[str, OptionValue] = {}
     workload: Workload
     suite_sha256: str

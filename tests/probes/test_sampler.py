@@ -337,7 +337,15 @@ def test_the_columns_of_other_countries_and_loggers_are_read(
 
 
 @pytest.mark.parametrize(
-    "line", ["28.11.2026 21:10:14;50,25", "TIME,;1.050,25", "TIME,nan", "TIME,-4", "TIME;50,2 W"]
+    "line",
+    [
+        "28.11.2026 21:10:14;50,25",
+        "TIME,;1.050,25",
+        "TIME,nan",
+        "TIME,-4",
+        "TIME;50,2 W",
+        "TIME,,50,25",
+    ],
 )
 def test_lines_that_cannot_be_read_are_not_called_silence(tmp_path: Path, line: str) -> None:
     (tmp_path / "watts.csv").write_text("unix_s,watts\n")

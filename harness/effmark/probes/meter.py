@@ -103,7 +103,10 @@ class _Csv:
 def _parsed(line: str) -> tuple[float, float] | None:
     """Return seconds and watts of a line; None for a header, a comment, half a line."""
     separator = next((s for s in (";", "\t") if s in line), ",")
-    parts = [part.strip(' "\r') for part in line.split(separator)[:2]]
+    fields = [part.strip(' "\r') for part in line.split(separator)]
+    parts = fields[:2]
+    if separator == "," and len(fields) > len(parts) and "." not in "".join(parts):
+        return None  # 7,5,50,5: which comma is a decimal one?
     if separator != ",":
         if any("," in part for part in parts) and any("." in part for part in parts):
             return None  # which of them is the decimal sign?

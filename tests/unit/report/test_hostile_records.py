@@ -81,6 +81,7 @@ def change(body: Body, path: str, value: Any) -> Body:
     ("path", "value", "why"),
     [
         ("blocks.0.cpu_s", -5, "blocks.0.cpu_s: Input should be greater than or equal to 0"),
+        ("cell.threads", 0, "cell.threads: Input should be greater than 0"),
         ("blocks.0.instructions", -1, "blocks.0.instructions: Input should be greater"),
         ("blocks.3.sequences", 0, "blocks.3.sequences: Input should be greater than or equal"),
         ("blocks.0.steps_s", [], "blocks.0: no steps; a request gives one token or more"),
