@@ -53,5 +53,6 @@ def known_metric(name: str) -> str:
     if name in METRICS:
         return name
     close = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else "docs/reading-results.md lists them"
+    listed = "`effmark leaderboard --json` has those of all records"
+    hint = f"did you mean {close[0]!r}?" if close else listed
     raise SpecError(f"no metric {name!r}; {hint}")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
+from effmark.analyses.limits import known_metric
 from effmark.cli.rows import say_damage
 from effmark.cli.terminal import echo_data
 from effmark.errors import SpecError, StoreError
 from effmark.gathering import Gathered, gather, gather_all
-from effmark.metrics import METRICS
-from effmark.registry import nearest
 from effmark.regular_files import open_regular
 from effmark.rows import Row
 from effmark.store import results_folder
@@ -65,9 +64,8 @@ def command(
     by: str | None,
 ) -> None:
     """Make a leaderboard of all records in RESULTS (a folder or a journal file)."""
-    if by is not None and by not in METRICS:
-        hint = nearest(by, list(METRICS)).replace("installed", "known")
-        raise SpecError(f"no metric {by!r}; {hint}")
+    if by is not None:
+        known_metric(by)
     folder = results_folder(results)
     form = "json" if as_json else form
     found = (gather_all if form in _WHOLE else gather)(folder, suite, _tell)

@@ -119,6 +119,8 @@ def test_limits_name_what_is_wrong_with_them() -> None:
         parse_limit("tpot_s", is_upper=True)
     with pytest.raises(SpecError, match="did you mean 'tpot_s'"):
         parse_limit("tpots=2", is_upper=True)
+    with pytest.raises(SpecError, match="'zzz'; `effmark leaderboard --json` has those of all"):
+        parse_limit("zzz=2", is_upper=True)
     with pytest.raises(SpecError, match="'2J' is no quantity in s"):
         parse_limit("tpot_s=2J", is_upper=True)
 

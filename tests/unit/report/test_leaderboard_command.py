@@ -88,3 +88,5 @@ def test_an_unknown_suite_names_those_that_are_there(results: Path) -> None:
 def test_an_unknown_metric_names_the_nearest(results: Path) -> None:
     with pytest.raises(SpecError, match="did you mean 'tpot_s'"):
         run(results, "--by", "tpot")
+    with pytest.raises(SpecError, match="no metric 'zzz'; `effmark leaderboard --json` has those"):
+        run(results, "--by", "zzz")
