@@ -28,8 +28,8 @@ PARAMETERS = 0.02
 _SEES = re.compile(r"vision|projector|audio")
 """Parts of a whole model that text does not go through, which llama.cpp does not load."""
 KL = {"f16": 0.02, "bf16": 0.03, "int8": 0.05, "q8_0": 0.05, "int4": 0.6, "q4_0": 0.6}
-"""Mean KL in nats that random weights of two layers lose at most. Half precision is 1e-4 to 1e-3, but
-a random router chooses another expert for next to nothing; garbage is 1 and more."""
+"""Mean KL in nats that random weights of two layers lose at most. Half precision loses 1e-4 to 1e-3,
+but a random router chooses another expert for next to nothing; garbage is 1 and more."""
 OWN_MARGIN = {"f16": 0.05, "bf16": 0.3, "int8": 0.3, "q8_0": 0.3, "int4": 1.0, "q4_0": 1.0}
 """Nats by which a step may differ from the same runtime's prefill: it rounds other products."""
 
