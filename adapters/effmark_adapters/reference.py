@@ -38,10 +38,12 @@ class TransformersReference:
         folder = hf_folder(model, cache)
         network, arithmetic = _load(folder, memory_b, trusted=model.trust_remote_code)
         longest = context_tokens(read_config(folder))
-        text, prompts = questions(*_tokens(folder, network.config), longest)
+        reads, begin = _tokens(folder)
+        text, prompts = questions(_known(reads, network.config), begin, longest)
         text_rows = _rows(network, text)[:-1]
         decoded = [_continue(network, prompt) for prompt in prompts]
         return Answers(
+            reads=tuple(reads),
             text=text,
             text_rows=text_rows.numpy(),
             prompts=prompts,
@@ -70,7 +72,13 @@ def _load(folder: Path, memory_b: int, *, trusted: bool) -> tuple[Any, str]:
     )
 
 
-def _tokens(folder: Path, config: Any) -> tuple[list[int], list[int]]:
+def _known(ids: list[int], config: Any) -> list[int]:
+    """Return those ids that the model has; any where it has none of them."""
+    known = int(config.get_text_config().vocab_size)
+    return [token for token in ids if token < known] or list(range(min(known, len(TEXT))))
+
+
+def _tokens(folder: Path) -> tuple[list[int], list[int]]:
     """Return the ids of the text of all proofs, and those that this model's texts begin with."""
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -78,11 +86,11 @@ def _tokens(folder: Path, config: Any) -> tuple[list[int], list[int]]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     plain = tokenizer.encode(TEXT, add_special_tokens=False).ids
     whole = tokenizer.encode(TEXT, add_special_tokens=True).ids
-    known = int(config.get_text_config().vocab_size)
-    ids = [token for token in plain if token < known]
-    return ids or list(range(min(known, len(TEXT)))), _before(plain, whole)
+    return plain, _before(plain, whole)
 
 
 def _before(part: list[int], whole: list[int]) -> list[int]:

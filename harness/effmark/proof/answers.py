@@ -55,6 +55,8 @@ def questions(
 class Answers:
     """What one model says; arrays are float32 natural-log probabilities."""
 
+    reads: tuple[int, ...]
+    """The ids of `TEXT`, without special tokens, by the model's own tokenizer."""
     text: tuple[int, ...]
     text_rows: Array
     """[len(text) - 1, vocabulary]: of each token but the first."""
@@ -74,6 +76,7 @@ class Answers:
 
         np.savez(
             folder / _FILE,
+            reads=np.array(self.reads),
             text=np.array(self.text),
             text_rows=self.text_rows,
             prompts=np.array([token for prompt in self.prompts for token in prompt]),
@@ -91,6 +94,7 @@ class Answers:
 
         with np.load(folder / _FILE) as held:
             return cls(
+                reads=_ids(held["reads"]),
                 text=_ids(held["text"]),
                 text_rows=held["text_rows"],
                 prompts=_split(_ids(held["prompts"]), held["lengths"].tolist()),

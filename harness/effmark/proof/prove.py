@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from effmark.adapter import Adapter, LoadRequest, Scores
+from effmark.adapter import Adapter, LoadRequest, Scores, Tokenizes
 from effmark.cache import build_once
 from effmark.errors import UnsupportedError
 from effmark.file_hashes import hash_file
-from effmark.proof.answers import STEPS, Answers, holds_answers
+from effmark.proof.answers import STEPS, TEXT, Answers, holds_answers
 from effmark.proof.reference import RECIPE, reference_answers
 from effmark.proof.trial import has_paths, rows_of, tokens_of
 from effmark.proof.verdict import level_of, verdict
@@ -86,6 +87,7 @@ def _ask(
 ) -> Proof:
     if not has_paths(loaded):
         return Proof(status="unproven", detail=f"adapter {adapter!r} neither scores nor generates")
+    _check_reading(adapter, loaded, answers)
     level = level_of(loaded.facts(), exact_reference=answers.exact)
     if level in ("eight", "low"):
         answers = _same_runtime(adapter, request, answers) or answers
@@ -99,6 +101,20 @@ def _ask(
         own = replace(answers, text_rows=rows[0].got, source=f"{adapter} at {request.precision}")
         own.save(folder)
     return proof
+
+
+def _check_reading(adapter: str, loaded: Adapter, answers: Answers) -> None:
+    """Refuse an adapter that turns text into other tokens than the model was trained on."""
+    if not isinstance(loaded, Tokenizes):
+        return
+    got = tuple(loaded.encode(TEXT))
+    if got != answers.reads:
+        pairs = enumerate(itertools.zip_longest(got, answers.reads))
+        at, (ours, wanted) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
+        raise UnsupportedError(
+            f"{adapter} reads text otherwise than the model's tokenizer: token {at} of a sentence "
+            f"is {ours}, the tokenizer gives {wanted}"
+        )
 
 
 class _Wrong(UnsupportedError):

@@ -16,7 +16,7 @@ from effmark.spec import ModelRef
 
 __all__ = ["Reference", "reference_answers"]
 
-RECIPE = 1
+RECIPE = 2
 """Rises whenever the same model would be asked something else."""
 
 

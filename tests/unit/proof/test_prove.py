@@ -17,7 +17,7 @@ from effmark.errors import UnsupportedError
 from effmark.models import resolve_model
 from effmark.proof import Answers
 from effmark.proof.distance import distance
-from effmark.proof.prove import prove
+from effmark.proof.prove import _check_reading, prove
 from effmark.proof.reference import reference_answers
 from effmark.proof.trial import Rows, rows_of, tokens_of
 from effmark.proof.verdict import level_of, verdict
@@ -189,6 +189,13 @@ def test_half_precision_is_refused_where_it_loses_the_text(whole: Any, answers: 
 
     with pytest.raises(UnsupportedError, match=r"have a divergence of .* nats"):
         judged(Broken(whole, log_probs=noisy), answers, "half")
+
+
+def test_a_runtime_that_reads_other_tokens_is_refused(whole: Any, answers: Answers) -> None:
+    letters: Any = Broken(whole, encode=lambda text: [ord(c) for c in text])
+    with pytest.raises(UnsupportedError, match=r"reads text otherwise .* token 0 of a sentence"):
+        _check_reading("letters", letters, answers)
+    _check_reading("torch", whole, answers)
 
 
 def test_a_tie_may_be_broken_either_way(whole: Any, answers: Answers) -> None:
