@@ -33,8 +33,13 @@ class Distance:
     """Position of the largest difference."""
 
 
-def distance(reference: Array, other: Array) -> Distance:
+def distance(reference: Array, other: Array, all_rows: Array | None = None) -> Distance:
     """Return how far `other` is from the reference; columns that only one has are left out.
+
+    Args:
+        reference: log-probabilities [positions, vocabulary].
+        other: the same of what is held against it.
+        all_rows: more rows of the reference, which tell better than a few what forgetting is.
 
     Raises:
         ValueError: there is a NaN, or the numbers of rows differ.
@@ -47,6 +52,7 @@ def distance(reference: Array, other: Array) -> Distance:
         raise ValueError("a log-probability is no number")
     shared = min(reference.shape[1], other.shape[1])
     wanted, got = (_normalised(rows[:, :shared]) for rows in (reference, other))
+    scale = wanted if all_rows is None else _normalised(all_rows[:, :shared])
     apart = np.abs(wanted - got).max(axis=1)
     spread = np.abs(wanted - wanted.mean(axis=1, keepdims=True)).max()
     same = wanted.argmax(axis=1) == got.argmax(axis=1)
@@ -56,7 +62,7 @@ def distance(reference: Array, other: Array) -> Distance:
     return Distance(
         largest_ratio=float(apart.max() / max(spread, _TINY)),
         kl_nats=kl,
-        kl_ratio=kl / max(_forgotten(wanted), _TINY),
+        kl_ratio=kl / max(_forgotten(scale), _TINY),
         top1_agreement_ratio=float(same.mean()),
         clear_agreement_ratio=float(same[clear].mean()) if clear.sum() >= _FEWEST_CLEAR else None,
         worst_row=int(apart.argmax()),

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from effmark.adapter import Array
 from effmark.errors import UnsupportedError
 from effmark.proof.distance import Distance, distance
 from effmark.proof.trial import Rows, Tokens
@@ -56,9 +57,8 @@ def level_of(facts: ModelFacts, *, exact_reference: bool) -> Level:
     told = facts.quantisation
     matrix_bits = told.get("matrix_bits", told.get("bits"))
     if isinstance(matrix_bits, int | float) and matrix_bits < HALF_BITS:
-        return (
-            "eight" if matrix_bits >= EIGHT_BITS else "low"
-        )  # however large the table beside them
+        # however large the table beside them
+        return "eight" if matrix_bits >= EIGHT_BITS else "low"
     if facts.effective_bits >= FULL_BITS and exact_reference:
         return "full"
     return "half" if facts.effective_bits >= HALF_BITS else "low"
@@ -70,7 +70,8 @@ def verdict(level: Level, rows: Sequence[Rows], tokens: Sequence[Tokens], agains
     Raises:
         UnsupportedError: it does not compute the model; the sentence names the first difference.
     """
-    measured = [_Measured(r.path, _distance(r), len(r.wanted)) for r in rows]
+    known = _all_rows(rows)
+    measured = [_Measured(r.path, _distance(r, known), len(r.wanted)) for r in rows]
     if level == "full":
         _refuse_inexact(measured, tokens, against)
     elif level == "half":
@@ -79,9 +80,16 @@ def verdict(level: Level, rows: Sequence[Rows], tokens: Sequence[Tokens], agains
     return _proof(measured, tokens, against, collapse)
 
 
-def _distance(rows: Rows) -> Distance:
+def _all_rows(rows: Sequence[Rows]) -> Array | None:
+    """Return all rows of the reference: six steps that repeat a word have nothing to forget."""
+    import numpy as np
+
+    return np.concatenate([r.wanted for r in rows]) if rows else None
+
+
+def _distance(rows: Rows, known: Array | None) -> Distance:
     try:
-        return distance(rows.wanted, rows.got)
+        return distance(rows.wanted, rows.got, known)
     except ValueError as error:
         raise UnsupportedError(f"log-probabilities of {rows.path}: {error}") from error
 

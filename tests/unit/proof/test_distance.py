@@ -58,3 +58,10 @@ def test_what_is_no_number_is_refused() -> None:
         distance(wanted, np.array([[np.nan, -0.7]], np.float32))
     with pytest.raises(ValueError, match="2 rows came, 1 were asked for"):
         distance(wanted, rows((0.5, 0.5), (0.5, 0.5)))
+
+
+def test_few_steps_that_repeat_a_word_have_the_scale_of_all() -> None:
+    steps, off = rows((0.9, 0.1), (0.88, 0.12)), rows((0.7, 0.3), (0.7, 0.3))
+    text = rows((0.9, 0.1), (0.1, 0.9), (0.5, 0.5))
+    assert distance(steps, off).kl_ratio > 1
+    assert distance(steps, off, text).kl_ratio < 0.5
