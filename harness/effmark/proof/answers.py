@@ -18,7 +18,7 @@ TEXT = (
 )
 """Plain prose with digits and marks, written for this purpose."""
 TEXT_TOKENS = 40
-STEPS = 6
+STEPS = 4
 """Tokens that decoding adds to each prompt: the first after the prefill, the others cached."""
 FEWEST_TOKENS = 16
 """A text of fewer shows too little of a model."""

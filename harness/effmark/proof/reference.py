@@ -16,7 +16,7 @@ from effmark.spec import ModelRef
 
 __all__ = ["Reference", "reference_answers"]
 
-RECIPE = 2
+RECIPE = 3
 """Rises whenever the same model would be asked something else."""
 
 

@@ -58,24 +58,33 @@ def _scored(adapter: Scores, answers: Answers) -> Iterator[Rows]:
 
 
 def _replayed(adapter: Replays, answers: Answers) -> Iterator[Rows]:
-    for number, prompt in enumerate(answers.prompts):
-        part = slice(number, number + 1)
-        alone = adapter.replay(answers.prompts[part], answers.continuations[part])[0]
-        path = f"decoding a prompt of {len(prompt)} tokens alone"
-        yield Rows(path, answers.decode_rows[number], alone)
+    together = range(len(answers.prompts))
+    yield from _decoded(adapter, answers, together[:1], "alone")
     try:
-        batch = adapter.replay(answers.prompts, answers.continuations)
-    except UnsupportedError:
-        return  # no batches on this runtime: cells that ask for one will be refused by it
-    for prompt, wanted, got in zip(answers.prompts, answers.decode_rows, batch, strict=True):
-        yield Rows(f"decoding a prompt of {len(prompt)} tokens in a batch", wanted, got)
+        yield from _decoded(adapter, answers, together, "in a batch")
+    except UnsupportedError:  # no batches on this runtime: cells that ask for one are refused by it
+        yield from _decoded(adapter, answers, together[1:2], "alone")
+        yield from _decoded(adapter, answers, together[2:], "alone")
+
+
+def _decoded(adapter: Replays, answers: Answers, numbers: Sequence[int], how: str) -> list[Rows]:
+    """Return what decoding some of the prompts together shows."""
+    prompts = [answers.prompts[i] for i in numbers]
+    got = adapter.replay(prompts, [answers.continuations[i] for i in numbers])
+    paths = [f"decoding a prompt of {len(prompt)} tokens {how}" for prompt in prompts]
+    wanted = [answers.decode_rows[i] for i in numbers]
+    return [Rows(*row) for row in zip(paths, wanted, got, strict=True)]
 
 
 def tokens_of(adapter: Adapter, answers: Answers) -> Iterator[Tokens]:
-    """Yield the greedy tokens of the shortest prompt alone, then of all in a batch."""
+    """Yield the greedy tokens of the shortest prompt alone, then of all in a batch.
+
+    One of the two where the adapter shows its decoding: it is the same loop.
+    """
     if not isinstance(adapter, Generates):
         return
-    yield _tokens("a prompt alone", answers, 0, _greedy(adapter, answers.prompts[:1])[0])
+    if not isinstance(adapter, Replays):
+        yield _tokens("a prompt alone", answers, 0, _greedy(adapter, answers.prompts[:1])[0])
     try:
         batch = _greedy(adapter, answers.prompts)
     except UnsupportedError:

@@ -81,7 +81,7 @@ def verdict(level: Level, rows: Sequence[Rows], tokens: Sequence[Tokens], agains
 
 
 def _all_rows(rows: Sequence[Rows]) -> Array | None:
-    """Return all rows of the reference: six steps that repeat a word have nothing to forget."""
+    """Return all rows of the reference: four steps that repeat a word have nothing to forget."""
     import numpy as np
 
     return np.concatenate([r.wanted for r in rows]) if rows else None
