@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,17 @@ def load_suite(path: Path, profile: str = "default", overrides: Sequence[str] = 
         return suite
     where, said = suite
     blamed = _blamed(overrides, where, {**written, "profile": profile})
-    raise SpecError(f"{blamed or f'{path}:{_line(where, lines, prefix)}'}: {said}")
+    raise SpecError(f"{blamed or f'{path}:{_line(where, lines, prefix)}'}: {_plain(said)}")
+
+
+def _plain(text: str) -> str:
+    """Return text that a terminal can show: no control characters, no words without end."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _ENDLESS.sub(lambda word: f"{word[0][:_LONGEST_WORD]}…", shown)
+
+
+_LONGEST_WORD = 100
+_ENDLESS = re.compile(rf"\S{{{_LONGEST_WORD + 1},}}")
 
 
 _TRUTHS = frozenset(("chat", "trust_remote_code", "options"))

@@ -184,4 +184,17 @@ def test_a_key_without_end_is_named_in_short(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_suite(suite)
     assert "unknown key 'kkk" in str(caught.value)
-    assert "k" * 100 not in str(caught.value)
+    assert "k" * 101 not in str(caught.value)
+
+
+def test_names_that_a_terminal_cannot_show_are_escaped_and_endless_ones_cut(suite: Path) -> None:
+    text = suite.read_text()
+    suite.write_text(f"\u202e{text}")
+    with pytest.raises(SpecError, match=r"\\u202esuite") as caught:
+        load_suite(suite)
+    assert str(caught.value).isprintable()
+    baseline = f"baseline: {{adapter: torch, precision: {'9' * 4000}fp32}}\n"
+    suite.write_text(text + baseline)
+    with pytest.raises(SpecError, match="is none of") as caught:
+        load_suite(suite)
+    assert len(str(caught.value)) < 800
