@@ -269,9 +269,9 @@ def test_a_user_without_a_home_is_told_what_to_set(
 
 def test_a_current_folder_that_is_gone_is_no_traceback(tmp_path: Path) -> None:
     code = (
-        "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
-        "os.environ.pop('EFFMARK_RESULTS', None);"
-        "from effmark.store import results_folder; print(results_folder())"
+        "import os, sys; from effmark.store import results_folder;"
+        "os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]);"
+        "os.environ.pop('EFFMARK_RESULTS', None); print(results_folder())"
     )
     (tmp_path / "gone").mkdir()
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "gone")], check=False,
