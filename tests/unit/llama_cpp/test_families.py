@@ -82,6 +82,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "wide heads": ("llama", {"head_dim": 32}),
     "one branch after the other": ("gpt_neox", {"use_parallel_residual": False}),
+    "one table at both ends of phi": ("phi", TIED),
+    "one table at both ends of stablelm": ("stablelm", TIED),
+    "one table at both ends of qwen2_moe": ("qwen2_moe", TIED),
     "groups of heads": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
 }
 FLAT = {"query_pre_attn_scalar": 16, "layer_types": ["full_attention"] * 2}

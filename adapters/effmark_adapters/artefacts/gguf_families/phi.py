@@ -35,6 +35,7 @@ PHI = Family(
     needs={**exact_gelu("hidden_act", "gelu_new"), "qk_layernorm": (False,)},
     head_bias=always,
     rope_dim=partly(0.5),
+    writes_tied_head=True,
 )
 
 PHI3 = Family(
@@ -95,6 +96,7 @@ STABLELM = Family(
     },
     needs=SILU,
     rope_dim=partly(0.25),
+    writes_tied_head=True,
 )
 
 NEMOTRON = Family(

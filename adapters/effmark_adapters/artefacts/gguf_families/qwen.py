@@ -99,6 +99,7 @@ QWEN2_MOE = replace(
         "decoder_sparse_step": (1,),
         "mlp_only_layers": ([],),
     },
+    writes_tied_head=True,
 )
 
 OLMOE = replace(
