@@ -91,7 +91,12 @@ def _reasons(cells: dict[str, Any]) -> Iterable[str]:
         family, _, adapter, _ = key.split("/")
         if cell["outcome"] == "right":
             continue
-        reason = cell.get("reason", "").split("\n")[0][:200].replace(f"{family!r}", "…")
+        reason = (
+            cell.get("reason", "")
+            .split("\n")[0]
+            .replace(f"{family!r}", "…")
+            .removeprefix(f"{family}: ")[:200]
+        )
         about.setdefault((cell["outcome"], f"{adapter}: {reason}"), []).append(family)
     for (outcome, reason), names in sorted(about.items()):
         yield f"- {outcome}, {reason} ({', '.join(sorted(set(names)))})"
