@@ -39,8 +39,15 @@ def _config(tiny_models: ModuleType, family: str) -> tuple[Any, dict[str, Any]]:
     return config, {"model_type": config.model_type, **text}
 
 
+NOT_COUNTED = ("gemma3",)
+"""A whole that sees looks at its numbers, of which a counted forward has none; its text model,
+`gemma3_text`, is counted."""
+
+
 def _check(tiny_models: ModuleType, family: str) -> bool:
     """Compare formula and count; return whether the formula knows the family."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException
+
     from effmark_adapters.artefacts.counting import count
 
     config, text = _config(tiny_models, family)
@@ -48,10 +55,11 @@ def _check(tiny_models: ModuleType, family: str) -> bool:
     if formula.unknown:
         assert formula.flops is None and formula.kv_elements is None
         return False
-    try:
-        counted = count(config)
-    except Exception as error:  # noqa: BLE001 - what the family's code does without numbers
-        pytest.skip(f"{family} cannot be counted: {error}")
+    if family in NOT_COUNTED:
+        with pytest.raises(DataDependentOutputException):
+            count(config)
+        return False
+    counted = count(config)
     assert formula.flops == pytest.approx(counted.flops, rel=0.01), family
     kept = ("kv_elements", "window", "window_elements")
     assert [getattr(formula, k) for k in kept] == [getattr(counted, k) for k in kept], family
@@ -71,10 +79,7 @@ def test_no_family_of_the_registry_has_a_formula_that_does_not_hold(
 ) -> None:
     known = 0
     for family in tiny_models.families():
-        try:
-            known += _check(tiny_models, family)
-        except pytest.skip.Exception:
-            continue
+        known += _check(tiny_models, family)
     assert known > 85
 
 
